@@ -1,0 +1,13 @@
+#pragma once
+#include "tensor/tensor.h"
+
+namespace graft {
+
+// logits[N, C], labels i64[N] in [0, C) -> [1]: the mean over the batch of -sum_c q_c log softmax(logits)_c with
+// q = (1 - label_smoothing) onehot + label_smoothing / C (Szegedy et al. 2016). ShapeError names a bad label's row.
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
+
+// x, target of one shape -> [1]: the mean of (x - target)^2 over all elements. Differentiable in both.
+Tensor mse(const Tensor& x, const Tensor& target);
+
+}  // namespace graft

@@ -1,0 +1,28 @@
+// Normalisation layers. weight and bias may be undefined (1 and 0). y = (x - mean) / sqrt(var + eps) weight + bias,
+// var biased; only what mean and var run over differs.
+#pragma once
+#include "tensor/tensor.h"
+
+namespace graft {
+
+// x[.., C]; weight, bias, running_mean, running_var [C] (Ioffe & Szegedy 2015).
+// training: mean and var over all but the last dimension, which needs at least two values a channel (ShapeError);
+//   running = (1 - momentum) running + momentum batch, in place, with the unbiased variance; running_* may be undefined.
+// otherwise (evaluation, and frozen layers of a net in training): mean and var are running_mean and running_var, which
+//   never change; differentiable in x, weight and bias.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_var, bool training, double momentum = 0.1, double eps = 1e-5);
+
+// x[N, .., C], groups divides C: over all of one sample's values in one group of C / groups channels (Wu & He 2018).
+Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, double eps = 1e-5);
+// group_norm with groups = C (Ulyanov et al. 2016).
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+
+// x[.., C], weight, bias [C]: over the last dimension (Ba et al. 2016).
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+
+// x[.., C]: y_c = x_c / (k + alpha / size sum_{j = c - size/2}^{c + (size-1)/2} x_j^2)^beta, channels outside are zero
+// (Krizhevsky et al. 2012, with alpha divided by size as Caffe and PyTorch do).
+Tensor lrn(const Tensor& x, int64_t size, double alpha = 1e-4, double beta = 0.75, double k = 1);
+
+}  // namespace graft
