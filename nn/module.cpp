@@ -1,0 +1,90 @@
+#include "nn/module.h"
+
+namespace graft::nn {
+namespace {
+
+template <class M, class F>
+void walk(M& m, const std::string& path, const F& f) {
+  f(path, m);
+  for (auto& [name, child] : m.children()) walk(static_cast<M&>(*child), join_path(path, name), f);
+}
+
+}  // namespace
+
+std::string join_path(const std::string& prefix, const std::string& name) {
+  return prefix.empty() || name.empty() ? prefix + name : prefix + "." + name;
+}
+
+NamedTensors Module::named_parameters() const {
+  NamedTensors all;
+  walk(*this, "", [&](const std::string& path, const Module& m) {
+    for (auto& [name, t] : m.parameters_) all.emplace_back(join_path(path, name), *t);
+  });
+  return all;
+}
+
+NamedTensors Module::named_buffers() const {
+  NamedTensors all;
+  walk(*this, "", [&](const std::string& path, const Module& m) {
+    for (auto& [name, t] : m.buffers_) all.emplace_back(join_path(path, name), *t);
+  });
+  return all;
+}
+
+std::vector<std::pair<std::string, Module*>> Module::named_modules() {
+  std::vector<std::pair<std::string, Module*>> all;
+  walk(*this, "", [&](const std::string& path, Module& m) { all.emplace_back(path, &m); });
+  return all;
+}
+
+void Module::train(bool on) {
+  walk(*this, "", [&](const std::string&, Module& m) { m.training_ = on; });
+}
+
+void Module::set_frozen(bool on) {
+  walk(*this, "", [&](const std::string&, Module& m) {
+    m.frozen_ = on;
+    for (auto& [name, t] : m.parameters_) {
+      t->set_requires_grad(!on);
+      if (on) t->zero_grad();
+    }
+  });
+}
+
+bool Module::random() const {
+  for (auto& [name, child] : children_)
+    if (child->random()) return true;
+  return false;
+}
+
+void Module::set_random(uint64_t key, uint64_t step) {
+  walk(*this, "", [&](const std::string& path, Module& m) { m.set_stream(Philox{stream_key(key, path), step}); });
+}
+
+void Module::to(DType dtype, Device device) {
+  const auto convert = [&](Tensor& t) {
+    if (t.dtype() == dtype && t.device() == device) return;
+    const bool grad = t.requires_grad();
+    t = t.to(dtype).to(device);
+    t.set_requires_grad(grad);
+  };
+  walk(*this, "", [&](const std::string&, Module& m) {
+    for (auto& [name, t] : m.parameters_) convert(*t);
+    for (auto& [name, t] : m.buffers_) convert(*t);
+  });
+}
+
+void Module::add_parameter(std::string name, Tensor& t) {
+  t.set_requires_grad(true);
+  parameters_.emplace_back(std::move(name), &t);
+}
+void Module::add_buffer(std::string name, Tensor& t) { buffers_.emplace_back(std::move(name), &t); }
+void Module::add_child(std::string name, Module& m) { children_.emplace_back(std::move(name), &m); }
+
+int64_t parameter_count(const Module& m) {
+  int64_t n = 0;
+  for (auto& [name, t] : m.named_parameters()) n += t.numel();
+  return n;
+}
+
+}  // namespace graft::nn
