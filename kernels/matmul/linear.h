@@ -1,0 +1,29 @@
+// y = f(x weight^T + bias), f none or relu; other activations are an op of their own (kernels/elementwise).
+#pragma once
+#include "kernels/common/context.h"
+#include "kernels/elementwise/activation.h"
+
+namespace graft {
+
+struct LinearParams {
+  int64_t rows, in, out;
+  Activation activation = Activation::none;  // none or relu
+};
+
+// y[rows, out], x[rows, in], weight[out, in], bias[out] or null.
+template <class T>
+using LinearForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const LinearParams&);
+// dx[rows, in] from dy[rows, out]. y[rows, out] is read for relu only: dy counts where y > 0 (or y is NaN).
+template <class T>
+using LinearDgrad = void(Context&, T* dx, const T* dy, const T* weight, const T* y, const LinearParams&);
+// dweight[out, in], dbias[out] or null; both overwritten.
+template <class T>
+using LinearWgrad = void(Context&, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const LinearParams&);
+
+namespace cpu {
+LinearForward<float> linear_forward;
+LinearDgrad<float> linear_dgrad;
+LinearWgrad<float> linear_wgrad;
+}  // namespace cpu
+
+}  // namespace graft

@@ -1,0 +1,17 @@
+#pragma once
+#include "kernels/elementwise/activation.h"
+#include "tensor/tensor.h"
+
+namespace graft {
+
+struct Conv2dOptions {
+  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;  // both directions alike; padding in pixels, of zeros
+  Activation activation = Activation::none;
+};
+
+// y[N, OH, OW, Cout] = f(x[N, H, W, Cin] * weight[Cout, kh, kw, Cin / groups] + bias[Cout]); an undefined bias is none.
+// OH = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down; at least 1 or ShapeError. Differentiable in all
+// three. groups = Cin = Cout runs depthwise_conv2d. relu is computed inside the kernel, other activations follow as an op.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+}  // namespace graft
