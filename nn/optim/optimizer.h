@@ -1,0 +1,85 @@
+// Optimizers: they change parameters by their gradients. The learning rate of a step comes from outside (schedule.h).
+#pragma once
+#include <utility>
+#include <vector>
+
+#include "nn/module.h"
+#include "tensor/ops/optim.h"
+
+namespace graft::nn {
+
+// Parameters that share their multipliers. Named, as Module::named_parameters() gives them: errors and checkpoints use the names.
+struct ParamGroup {
+  NamedTensors params;
+  double lr_multiplier = 1, decay_multiplier = 1;
+};
+
+class Optimizer {
+ public:
+  // ConfigError: a parameter that is frozen (requires_grad is off), named twice or in the list twice; a negative multiplier;
+  // no parameter at all.
+  explicit Optimizer(std::vector<ParamGroup> groups);
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+
+  // Changes every parameter by its gradient, at rate lr times its group's multiplier. Error naming a parameter without a
+  // gradient, before anything is changed: a layer that silently does not train looks exactly like a transfer result.
+  void step(double lr);
+  void zero_grad();
+  int64_t steps() const { return steps_; }  // taken so far
+  const std::vector<ParamGroup>& groups() const { return groups_; }
+
+  // For checkpoints: "steps" (i64[1]) and per parameter its state ("conv1.weight.velocity"), sharing this optimizer's data.
+  NamedTensors state() const;
+  // Copies such a list. LoadError lists what is missing, unexpected or of another shape; then nothing was changed.
+  void load_state(const NamedTensors& state);
+
+ protected:
+  struct Slot {  // one parameter with its state, in the order of the names given to add_state
+    std::string name;
+    Tensor param;
+    double lr_multiplier, decay_multiplier;
+    std::vector<Tensor> state;
+  };
+  void add_state(const char* name);  // a tensor like the parameter, zero, for every slot
+  const std::vector<Slot>& slots() const { return slots_; }
+
+ private:
+  virtual void update(double lr, int64_t step) = 0;  // step: the first is 1
+
+  std::vector<ParamGroup> groups_;
+  std::vector<Slot> slots_;
+  std::vector<const char*> state_names_;
+  int64_t steps_ = 0;
+};
+
+struct SgdOptions {
+  double momentum = 0, weight_decay = 0;
+  bool nesterov = false;
+};
+
+// kernels/optim/sgd.h. ConfigError: momentum outside [0, 1), negative weight decay, Nesterov without momentum.
+class Sgd final : public Optimizer {
+ public:
+  Sgd(std::vector<ParamGroup> groups, SgdOptions options = {});
+
+ private:
+  void update(double lr, int64_t step) override;
+  SgdOptions options_;
+};
+
+struct AdamWOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01;
+};
+
+// kernels/optim/adamw.h. ConfigError: beta outside [0, 1), epsilon not positive, negative weight decay.
+class AdamW final : public Optimizer {
+ public:
+  AdamW(std::vector<ParamGroup> groups, AdamWOptions options = {});
+
+ private:
+  void update(double lr, int64_t step) override;
+  AdamWOptions options_;
+};
+
+}  // namespace graft::nn
