@@ -1,0 +1,95 @@
+#include "tests/harness/cases.h"
+
+#include <numeric>
+
+#include "kernels/common/error.h"
+#include "kernels/common/philox.h"
+
+namespace graft::harness {
+namespace {
+
+std::vector<void (*)()>& generators() {
+  static std::vector<void (*)()> g;
+  return g;
+}
+
+std::vector<Case>& storage() {
+  static std::vector<Case> cases;
+  return cases;
+}
+
+// Calls f with a value of the element type of a buffer.
+template <class F>
+auto visit(DType t, F f) {
+  switch (t) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::i64: return f(int64_t{});
+    case DType::i32: return f(int32_t{});
+    case DType::u8: return f(uint8_t{});
+    default: throw InternalError("cases: no buffers of this dtype");
+  }
+}
+
+// Rounded to float, so a run in double gets the very same inputs.
+double value(const Arg& a, const Philox& random, int64_t i, int64_t step) {
+  switch (a.fill) {
+    case Arg::normal: return float(random.normal(uint64_t(i)));
+    case Arg::uniform: return float(a.lo + (a.hi - a.lo) * random.uniform(uint64_t(i)));
+    case Arg::index: return double(random.below(uint64_t(i), uint64_t(a.hi)));
+    case Arg::distinct: return float(4.0 * double((i * step + 7) % a.n) / double(a.n) - 2.0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+RegisterCases::RegisterCases(void (*f)()) { generators().push_back(f); }
+void add(Case c) { storage().push_back(std::move(c)); }
+
+std::vector<Case>& all_cases() {
+  for (auto g : std::exchange(generators(), {})) g();
+  return storage();
+}
+
+Buffer::Buffer(const Arg& a, DType dtype, uint64_t key) : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n) {
+  bytes_.assign(2 * kGuard + payload_bytes(), std::byte{0xA5});
+  std::byte* p = bytes_.data() + kGuard;
+  if (a.role == Arg::output) std::memset(p, 0xFF, payload_bytes());
+  if (a.role != Arg::input && a.role != Arg::in_out) return;
+  const Philox random{key, 0};
+  int64_t step = a.n / 2 + 1;  // of an affine permutation of [0, n)
+  while (std::gcd(step, std::max<int64_t>(a.n, 1)) != 1) ++step;
+  visit(dtype, [&](auto zero) {
+    for (int64_t i = 0; i < n_; ++i) reinterpret_cast<decltype(zero)*>(p)[i] = decltype(zero)(value(a, random, i, step));
+  });
+}
+
+bool Buffer::guards_intact() const {
+  for (size_t i = 0; i < kGuard; ++i)
+    if (bytes_[i] != std::byte{0xA5} || bytes_[bytes_.size() - 1 - i] != std::byte{0xA5}) return false;
+  return true;
+}
+
+std::vector<double> Buffer::values() const {
+  return visit(dtype_, [&](auto zero) {
+    const auto* p = reinterpret_cast<const decltype(zero)*>(payload());
+    return std::vector<double>(p, p + size());
+  });
+}
+
+std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real) {
+  const std::vector<DType> dtypes = c.dtypes(real);
+  check<InternalError>(dtypes.size() == c.args.size(), "cases: {} {}: the signature has {} buffers, the case {}", name(c.op),
+                       c.name, dtypes.size(), c.args.size());
+  std::vector<Buffer> buffers;
+  for (size_t i = 0; i < c.args.size(); ++i) buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name));
+  std::vector<void*> pointers;
+  for (Buffer& b : buffers) pointers.push_back(b.data());
+  c.run(context, backend, real, pointers);
+  for (size_t i = 0; i < buffers.size(); ++i)
+    check<Error>(buffers[i].guards_intact(), "{} {}: wrote outside of argument {}", name(c.op), c.name, i);
+  return buffers;
+}
+
+}  // namespace graft::harness

@@ -1,0 +1,140 @@
+// One case file per op (tests/cases/<op>.cpp) drives the tests, the bits, the benchmark and the support table.
+//
+//   GRAFT_CASES(softmax) {
+//     for (auto [rows, cols] : shapes)
+//       add<SoftmaxForward>(Op::softmax, Pass::forward, fmt::format("rows={} cols={}", rows, cols), Tier::ci,
+//                           {out(rows * cols), in(rows * cols)}, {.reduction = cols, .flops = ..., .bytes = ...},
+//                           SoftmaxParams{rows, cols});
+//   }
+//
+// The args stand in the order of the signature's pointers, the params in the order of its other parameters.
+#pragma once
+#include <array>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "kernels/common/context.h"
+#include "kernels/common/registry.h"
+
+namespace graft::harness {
+
+enum class Tier { smoke, ci, full, bench };  // smoke: also on emu; ci: every run; full: by request; bench: timed
+
+struct Arg {
+  enum Role { output, input, in_out, absent } role;
+  int64_t n = 0;
+  enum Fill { normal, uniform, index, distinct } fill = normal;
+  double lo = 0, hi = 1;  // uniform in [lo, hi); index in [0, hi)
+};
+inline Arg out(int64_t n) { return {Arg::output, n}; }  // NaN before the call
+inline Arg in(int64_t n) { return {Arg::input, n}; }    // standard normal
+inline Arg in_uniform(int64_t n, double lo, double hi) { return {Arg::input, n, Arg::uniform, lo, hi}; }
+inline Arg in_distinct(int64_t n) { return {Arg::input, n, Arg::distinct}; }  // a permutation: no ties for max
+inline Arg index(int64_t n, int64_t below) { return {Arg::input, n, Arg::index, 0, double(below)}; }
+inline Arg in_out(int64_t n) { return {Arg::in_out, n}; }  // standard normal, compared after the call
+inline Arg in_out_uniform(int64_t n, double lo, double hi) { return {Arg::in_out, n, Arg::uniform, lo, hi}; }
+inline Arg absent() { return {Arg::absent}; }  // a null pointer
+
+struct Cost {
+  double reduction = 1;  // products summed into one output: the tolerance follows from it
+  double flops = 0, bytes = 0;
+};
+
+// The memory of one argument, with guard zones on both sides.
+class Buffer {
+ public:
+  Buffer(const Arg&, DType, uint64_t key);
+  void* data() { return n_ < 0 ? nullptr : bytes_.data() + kGuard; }
+  bool guards_intact() const;
+  std::vector<double> values() const;
+  size_t size() const { return size_t(n_ < 0 ? 0 : n_); }
+  const std::byte* payload() const { return bytes_.data() + kGuard; }
+  size_t payload_bytes() const { return size() * dtype_size(dtype_); }
+
+ private:
+  static constexpr size_t kGuard = 256;
+  DType dtype_;
+  int64_t n_;
+  std::vector<std::byte> bytes_;
+};
+
+struct Case {
+  Op op;
+  Pass pass;
+  std::string name;
+  Tier tier;
+  std::vector<Arg> args;
+  Cost cost;
+  // Element types of the args when the op runs in `real` (f32 or f64); integer arguments keep their own.
+  std::function<std::vector<DType>(DType real)> dtypes;
+  std::function<void(Context&, Backend, DType real, std::vector<void*>& args)> run;
+};
+
+std::vector<Case>& all_cases();
+void add(Case);
+
+namespace detail {
+
+template <class... P>
+std::vector<DType> buffer_dtypes(void (*)(Context&, P...)) {
+  std::vector<DType> v;
+  const auto one = [&]<class T>(std::type_identity<T>) {
+    if constexpr (std::is_pointer_v<T>) v.push_back(dtype_of<std::remove_cv_t<std::remove_pointer_t<T>>>);
+  };
+  (one(std::type_identity<P>{}), ...);
+  return v;
+}
+
+template <class... P>
+constexpr size_t count_before(size_t end, bool pointers) {
+  constexpr std::array<bool, sizeof...(P)> kIsPointer{std::is_pointer_v<P>...};
+  size_t n = 0;
+  for (size_t i = 0; i < end; ++i) n += kIsPointer[i] == pointers;
+  return n;
+}
+
+template <class... P, class Params>
+void call_kernel(void (*kernel)(Context&, P...), Context& context, std::vector<void*>& args, const Params& params) {
+  [&]<size_t... I>(std::index_sequence<I...>) {
+    const auto argument = [&]<size_t i, class T>() -> T {
+      if constexpr (std::is_pointer_v<T>) return static_cast<T>(args[count_before<P...>(i, true)]);
+      else return std::get<count_before<P...>(i, false)>(params);
+    };
+    kernel(context, argument.template operator()<I, P>()...);
+  }(std::index_sequence_for<P...>{});
+}
+
+}  // namespace detail
+
+template <template <class> class Signature, class... Params>
+void add(Op op, Pass pass, std::string name, Tier tier, std::vector<Arg> args, Cost cost, Params... params) {
+  Case c{op, pass, std::move(name), tier, std::move(args), cost, {}, {}};
+  c.dtypes = [](DType real) {
+    return real == DType::f64 ? detail::buffer_dtypes(static_cast<Signature<double>*>(nullptr))
+                              : detail::buffer_dtypes(static_cast<Signature<float>*>(nullptr));
+  };
+  c.run = [op, pass, p = std::tuple(params...)](Context& context, Backend backend, DType real, std::vector<void*>& a) {
+    const auto go = [&]<class T>(T) {
+      const auto any = find_kernel(op, pass, backend, real, typeid(Signature<T>));
+      detail::call_kernel(reinterpret_cast<Signature<T>*>(any), context, a, p);
+    };
+    real == DType::f64 ? go(double{}) : go(float{});
+  };
+  add(std::move(c));
+}
+
+struct RegisterCases {
+  explicit RegisterCases(void (*f)());
+};
+#define GRAFT_CASES(op)                                                            \
+  static void cases_of_##op();                                                     \
+  static const ::graft::harness::RegisterCases registered_##op##_cases(cases_of_##op); \
+  static void cases_of_##op()
+
+// Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call.
+std::vector<Buffer> run_case(const Case&, Context&, Backend, DType real);
+
+}  // namespace graft::harness

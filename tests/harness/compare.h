@@ -1,0 +1,56 @@
+// The one comparator. Fails on a NaN or Inf that is not expected, on a wrong count, and on !(error <= tolerance).
+#pragma once
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <string>
+
+namespace graft::harness {
+
+struct Tolerance {
+  double absolute = 0;
+  double relative = 0;  // of max(|expected|, scale)
+  double scale = 0;     // typical size of the expected values: an output near zero is as exact as its neighbours
+};
+
+struct Comparison {
+  bool ok = true;
+  std::string report;  // worst element and how many fail, empty if ok
+};
+
+// Error bound of a result that sums `reduction` rounded products in some fixed order: eps (16 + 8 sqrt(reduction)) of
+// the typical output. Rounding errors of either sign grow as the square root (Higham & Mary 2019); a lost or doubled
+// term changes the result by about 1/sqrt(reduction) and shows as long as reduction < 10^6.
+inline Tolerance rounding(double eps, double reduction, std::span<const double> expected) {
+  double sum = 0;
+  for (double v : expected) sum += std::isfinite(v) ? v * v : 0;
+  const double rms = expected.empty() ? 0 : std::sqrt(sum / double(expected.size()));
+  return {std::numeric_limits<float>::min(), eps * (16 + 8 * std::sqrt(reduction)), rms};
+}
+
+template <class T>
+Comparison compare(std::span<const T> actual, std::span<const double> expected, Tolerance t) {
+  if (actual.size() != expected.size())
+    return {false, fmt::format("expected {} values, got {}", expected.size(), actual.size())};
+  size_t failures = 0, worst = 0;
+  double worst_ratio = -1;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double a = double(actual[i]), e = expected[i];
+    if (std::isnan(e) && std::isnan(a)) continue;
+    if (std::isinf(e) && a == e) continue;
+    const double bound = t.absolute + t.relative * std::max(std::abs(e), t.scale);
+    if (std::abs(a - e) <= bound) continue;  // false for NaN
+    ++failures;
+    const double ratio = std::abs(a - e) / bound;
+    const double r = std::isfinite(ratio) ? ratio : std::numeric_limits<double>::infinity();
+    if (r > worst_ratio) worst_ratio = r, worst = i;
+  }
+  if (!failures) return {};
+  return {false, fmt::format("{} of {} fail; worst at {}: expected {:.9g}, got {:.9g}, {:.3g} times the tolerance", failures,
+                             actual.size(), worst, expected[worst], double(actual[worst]), worst_ratio)};
+}
+
+}  // namespace graft::harness

@@ -1,0 +1,76 @@
+// Every case of every op: cpu against ref in double, the same bits with 1, 2 and 3 threads, nothing written outside.
+#include <doctest/doctest.h>
+
+#include "kernels/common/error.h"
+#include "kernels/runtime/cpu/target.h"
+#include "tests/harness/cases.h"
+#include "tests/harness/compare.h"
+#include "tests/harness/skip.h"
+
+using namespace graft;
+using namespace graft::harness;
+
+namespace {
+
+void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffer>& expected) {
+  for (size_t i = 0; i < c.args.size(); ++i) {
+    if (c.args[i].role != Arg::output && c.args[i].role != Arg::in_out) continue;
+    const auto a = actual[i].values(), e = expected[i].values();
+    const Comparison r = compare<double>(a, e, rounding(0x1p-23, c.cost.reduction, e));
+    CHECK_MESSAGE(r.ok, "argument ", i, ": ", r.report);
+  }
+}
+
+void run_op(Op op) {
+  try {
+    cpu::target();
+  } catch (const ConfigError& e) {
+    return not_run(e.what());
+  }
+  Context one(1), two(2), three(3);
+  for (Pass pass : passes(op)) {
+    int run = 0;
+    for (const Case& c : all_cases()) {
+      if (c.op != op || c.pass != pass || c.tier > Tier::ci) continue;
+      ++run;
+      INFO(name(op), " ", name(pass), " ", c.name);
+      auto expected = run_case(c, one, Backend::ref, DType::f64);
+      auto actual = run_case(c, one, Backend::cpu, DType::f32);
+      check_outputs(c, actual, expected);
+      for (Context* context : {&two, &three}) {
+        auto again = run_case(c, *context, Backend::cpu, DType::f32);
+        for (size_t i = 0; i < again.size(); ++i)
+          CHECK_MESSAGE(std::memcmp(again[i].payload(), actual[i].payload(), actual[i].payload_bytes()) == 0, "argument ", i,
+                        " has other bits with ", context->pool().size(), " threads");
+      }
+    }
+    CHECK_MESSAGE(run > 0, name(op), " ", name(pass), " has no case in tests/cases");
+  }
+}
+
+}  // namespace
+
+#define OP(op, room, ...) \
+  TEST_CASE("cases " #op) { run_op(Op::op); }
+#include "kernels/ops.def"
+#undef OP
+
+TEST_CASE("an empty slot throws by name") {
+  Context context(1);
+  for (const Case& c : all_cases()) {
+    if (c.op != Op::activation || c.pass != Pass::forward) continue;
+    CHECK_THROWS_WITH_AS(run_case(c, context, Backend::cuda, DType::f32),
+                         doctest::Contains("activation: no forward kernel for f32 on cuda"), NotImplemented);
+    break;
+  }
+}
+
+TEST_CASE("every op has ref in float and double, and cpu in float") {
+  for (int i = 0; i < kOps; ++i)
+    for (Pass pass : passes(Op(i))) {
+      INFO(name(Op(i)), " ", name(pass));
+      CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f64));
+      CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f32));
+      CHECK(has_kernel(Op(i), pass, Backend::cpu, DType::f32));
+    }
+}
