@@ -2,6 +2,7 @@
 #pragma once
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -38,6 +39,11 @@ class Shape {
 }  // namespace graft
 
 template <>
-struct fmt::formatter<graft::Shape> : fmt::formatter<std::string> {
-  auto format(const graft::Shape& s, fmt::format_context& c) const { return fmt::formatter<std::string>::format(s.str(), c); }
+struct fmt::formatter<graft::Shape> {
+  constexpr auto parse(fmt::format_parse_context& c) { return c.begin(); }
+  template <class C>
+  auto format(const graft::Shape& s, C& c) const {
+    const std::string text = s.str();
+    return std::copy(text.begin(), text.end(), c.out());
+  }
 };

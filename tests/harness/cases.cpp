@@ -1,6 +1,7 @@
 #include "tests/harness/cases.h"
 
 #include <numeric>
+#include <utility>
 
 #include "kernels/common/error.h"
 #include "kernels/common/philox.h"

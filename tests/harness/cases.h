@@ -41,6 +41,7 @@ inline Arg absent() { return {Arg::absent}; }  // a null pointer
 struct Cost {
   double reduction = 1;  // products summed into one output: the tolerance follows from it
   double flops = 0, bytes = 0;
+  double scale = 0;  // natural size of the outputs where single values say little (an activation's tail); 0: their rms
 };
 
 // The memory of one argument, with guard zones on both sides.

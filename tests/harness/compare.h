@@ -42,7 +42,7 @@ Comparison compare(std::span<const T> actual, std::span<const double> expected, 
     if (std::isnan(e) && std::isnan(a)) continue;
     if (std::isinf(e) && a == e) continue;
     const double bound = t.absolute + t.relative * std::max(std::abs(e), t.scale);
-    if (std::abs(a - e) <= bound) continue;  // false for NaN
+    if (std::isfinite(e) && std::abs(a - e) <= bound) continue;  // false for NaN
     ++failures;
     const double ratio = std::abs(a - e) / bound;
     const double r = std::isfinite(ratio) ? ratio : std::numeric_limits<double>::infinity();

@@ -69,7 +69,7 @@ Tensor distinct_input(Shape shape, uint64_t key) {
   const int64_t n = t.numel();
   int64_t step = n / 2 + 1 + int64_t(key % 5);
   while (std::gcd(step, n) != 1) ++step;
-  for (int64_t i = 0; i < n; ++i) t.data<double>()[i] = 4 * (double((i * step) % n) + 0.5) / double(n) - 2;
+  for (int64_t i = 0; i < n; ++i) t.data<double>()[i] = 4 * (double((i * step) % n) + 0.25) / double(n) - 2;
   return t.set_requires_grad(true);
 }
 

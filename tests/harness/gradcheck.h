@@ -21,7 +21,7 @@ std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f
 
 // Standard normal values in double on ref, requiring a gradient.
 Tensor random_input(Shape, uint64_t key);
-// Evenly spaced distinct values in (-2, 2), shuffled: for max and for kinks at 0 (none is closer than 2 / numel to 0).
+// Evenly spaced distinct values in (-2, 2), shuffled: for max and for kinks at 0 (none is closer than 1 / numel to 0).
 Tensor distinct_input(Shape, uint64_t key);
 
 }  // namespace graft::harness

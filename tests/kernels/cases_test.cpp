@@ -16,7 +16,9 @@ void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffe
   for (size_t i = 0; i < c.args.size(); ++i) {
     if (c.args[i].role != Arg::output && c.args[i].role != Arg::in_out) continue;
     const auto a = actual[i].values(), e = expected[i].values();
-    const Comparison r = compare<double>(a, e, rounding(0x1p-23, c.cost.reduction, e));
+    Tolerance t = rounding(0x1p-23, c.cost.reduction, e);
+    t.scale = std::max(t.scale, c.cost.scale);
+    const Comparison r = compare<double>(a, e, t);
     CHECK_MESSAGE(r.ok, "argument ", i, ": ", r.report);
   }
 }
