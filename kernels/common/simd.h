@@ -36,6 +36,41 @@ HWY_INLINE void map_floats(float* out, int64_t n, F f, const In*... in) {
   for (size_t k = 0; k < rest; ++k) out[i + int64_t(k)] = buffer[k];
 }
 
+// The lanes of one step of for_vectors: a whole vector, or the first n lanes of one (the others read as zero).
+struct Whole {
+  VF load(const float* p) const { return hn::LoadU(F32(), p); }
+  void store(VF v, float* p) const { hn::StoreU(v, F32(), p); }
+  VF load_or(const float* p, VF) const { return load(p); }
+};
+struct Part {
+  size_t n;
+  // The lanes beyond n are those of `other`.
+  VF load_or(const float* p, VF other) const { return hn::IfThenElse(hn::FirstN(F32(), n), load(p), other); }
+#if HWY_TARGET <= HWY_AVX2  // masked moves, which touch only their lanes
+  VF load(const float* p) const { return hn::MaskedLoad(hn::FirstN(F32(), n), F32(), p); }
+  void store(VF v, float* p) const { hn::BlendedStore(v, hn::FirstN(F32(), n), F32(), p); }
+#else
+  VF load(const float* p) const {
+    HWY_ALIGN float buffer[kLanes] = {};
+    for (size_t i = 0; i < n; ++i) buffer[i] = p[i];
+    return hn::Load(F32(), buffer);
+  }
+  void store(VF v, float* p) const {
+    HWY_ALIGN float buffer[kLanes];
+    hn::Store(v, F32(), buffer);
+    for (size_t i = 0; i < n; ++i) p[i] = buffer[i];
+  }
+#endif
+};
+
+// f(i, lanes) for i = 0, kLanes, 2 kLanes, .. < n; the last call has a Part when n is not a multiple.
+template <class F>
+HWY_INLINE void for_vectors(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + int64_t(kLanes) <= n; i += kLanes) f(i, Whole{});
+  if (i < n) f(i, Part{size_t(n - i)});
+}
+
 #endif
 }  // namespace graft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
