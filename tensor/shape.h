@@ -1,6 +1,6 @@
 // Sizes of a tensor, row-major, at most six dimensions.
 #pragma once
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
