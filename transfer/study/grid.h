@@ -1,0 +1,67 @@
+// The grid of a study: from a configuration to its cells and the images of each.
+#pragma once
+#include <map>
+#include <mutex>
+
+#include "transfer/study/cell.h"
+
+namespace graft::study {
+
+// Where data sets come from: io::load_dataset, or a function of a test.
+using DataProvider = std::function<io::Splits(const std::string& name)>;
+
+// Which classes of which data set, drawn by which seed, at which number of images a class.
+struct DataSpec {
+  std::string name;
+  std::vector<int64_t> classes;
+  int64_t images_per_class = 0;
+  int64_t seed = 0;
+  bool as_target_shape = false;  // a source of another data set: channels and size as those of the target
+  auto operator<=>(const DataSpec&) const = default;
+};
+
+class Grid {
+ public:
+  // Loads the data sets, checks the configuration against them and the model (ConfigError), and names every cell.
+  Grid(StudyConfig, const DataProvider&);
+
+  const StudyConfig& config() const { return config_; }
+  const std::vector<Cell>& cells() const { return cells_; }  // in the order of tables; every key has a first cell
+  const std::vector<int64_t>& cuts() const { return cuts_; }
+  const std::vector<std::string>& blocks() const { return blocks_; }
+  const Shape& input() const { return input_; }  // [H, W, C]
+
+  // Images of a cell; made on first use, thread-safe. Kept while anybody holds them.
+  std::shared_ptr<const CellData> data(const Cell&);
+  int64_t train_images(const Cell&) const;
+  int64_t test_images(const Cell&) const;
+  int64_t classes(const Cell& c) const { return int64_t(specs_[size_t(c.data)].classes.size()); }
+
+  // Index of the cells that are run: one per key, sources before those that take from them.
+  std::vector<size_t> unique() const;
+
+ private:
+  struct Source {  // a loaded data set
+    io::Splits splits;
+    transfer::Preprocessing preprocessing, resized_preprocessing;
+  };
+  const Source& source(const std::string& name) const { return sources_.at(name); }
+  int spec(DataSpec);
+  size_t add(CellLabel, int data, std::string source_key);
+  void add_split(const SplitConfig&);
+
+  StudyConfig config_;
+  Shape input_;
+  std::vector<std::string> blocks_;
+  std::vector<int64_t> cuts_;
+  std::map<std::string, Source> sources_;
+  std::vector<DataSpec> specs_;
+  std::vector<Cell> cells_;
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<const CellData>> made_;
+};
+
+// Classes of half A and half B, each ascending: a permutation drawn by the stream (seed, "split"), cut in the middle.
+std::pair<std::vector<int64_t>, std::vector<int64_t>> random_halves(int64_t classes, int64_t seed);
+
+}  // namespace graft::study
