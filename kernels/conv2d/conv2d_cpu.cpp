@@ -1,24 +1,200 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv2d/conv2d_cpu.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// (after the two above, once per target)
 #include "kernels/common/registry.h"
-#include "kernels/conv2d/conv2d_ref.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/correlation.h"
+#include "kernels/conv2d/strip_cpu.h"
+#include "kernels/matmul/tile_cpu.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace graft::cpu::HWY_NAMESPACE {
+
+void CorrelatePack(float* packed, const Correlation& c, int64_t g, const Phase& phase) {
+  for (int64_t p = 0; p < kLayout.count(c.out_group); ++p) {
+    const int64_t width = kLayout.width(c.out_group, p);
+    float* out = packed + g * c.packed_group + phase.packed + p * kPanel * phase.k;
+    for (const Tap& tap : phase.taps) {
+      pack_panel(out, c.weight + g * c.weight_group + tap.weight + p * kPanel * c.j_step, c.k_step, c.j_step, c.source_group,
+                 kLayout.cols(c.out_group, p), width);
+      out += c.source_group * width;
+    }
+  }
+}
+
+// Output rows [first, first + rows) of one phase and image, of groups and panels [begin, end) (numbered through all groups).
+void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packed, int64_t image, int64_t first, int64_t rows, int64_t begin,
+           int64_t end, float* strip, const float** a, float** out) {
+  const PaddedImage& p = c.source;
+  const float* in = c.in + image * p.h * p.w * p.c;
+  const int64_t top = first * c.source_step;
+  const bool in_place = p.in_place() && !c.mask;
+  if (!in_place)
+    fill_strip(strip, in, c.mask ? c.mask + image * p.h * p.w * p.c : nullptr, p, top, (rows - 1) * c.source_step + c.span);
+  const float* base = in_place ? in + top * p.w * p.c : strip;
+  const int64_t cols = in_place ? p.w : p.cols;
+  int64_t pixels = 0;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < phase.w; ++j, ++pixels) {
+      a[pixels] = base + (i * cols + j) * c.source_step * p.c;
+      out[pixels] = c.out + ((image * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
+    }
+  const int64_t panels = kLayout.count(c.out_group);
+  size_t r0 = 0;
+  int64_t k0 = 0;
+  do {  // a block of runs at a time; once without any, too: zeros
+    size_t r1 = r0;
+    int64_t count = 0;
+    while (r1 < phase.runs.size() && (r1 == r0 || count + phase.runs[r1].count <= kBlockK)) count += phase.runs[r1++].count;
+    const bool last = r1 == phase.runs.size();
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t g = t / panels, panel = t % panels, width = kLayout.width(c.out_group, panel);
+      const int64_t channel = g * c.out_group + panel * kPanel;
+      compute_panel(pixels, Tile{a, g * c.source_group, 1, phase.runs.data() + r0, int64_t(r1 - r0),
+                                 packed + g * c.packed_group + phase.packed + panel * kPanel * phase.k + k0 * width, width, out, channel,
+                                 kLayout.cols(c.out_group, panel), r0 > 0, last && c.bias ? c.bias + channel : nullptr,
+                                 last && c.relu});
+    }
+    r0 = r1;
+    k0 += count;
+  } while (r0 < phase.runs.size());
+}
+
+}  // namespace graft::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace graft::cpu {
 
-#define GRAFT_SCALAR(op)                                                                                                  \
-  void op##_forward(Context& c, float* y, const float* x, const float* w, const float* b, const Conv2dParams& p) {        \
-    ref::op##_forward(c, y, x, w, b, p);                                                                                  \
-  }                                                                                                                       \
-  void op##_dgrad(Context& c, float* dx, const float* dy, const float* w, const float* y, const Conv2dParams& p) {        \
-    ref::op##_dgrad(c, dx, dy, w, y, p);                                                                                  \
-  }                                                                                                                       \
-  void op##_wgrad(Context& c, float* dw, float* db, const float* dy, const float* x, const float* y,                      \
-                  const Conv2dParams& p) {                                                                                \
-    ref::op##_wgrad(c, dw, db, dy, x, y, p);                                                                              \
-  }                                                                                                                       \
-  GRAFT_KERNEL(op, forward, cpu, float, Conv2dForward);                                                                   \
-  GRAFT_KERNEL(op, dgrad, cpu, float, Conv2dDgrad);                                                                       \
-  GRAFT_KERNEL(op, wgrad, cpu, float, Conv2dWgrad)
+HWY_EXPORT(CorrelatePack);
+HWY_EXPORT(CorrelateStrip);
 
-GRAFT_SCALAR(conv2d);
-GRAFT_SCALAR(depthwise_conv2d);
+namespace {
+
+constexpr int64_t kTaskProducts = 1 << 18;  // at least this many multiply-adds a task, where a strip has them
+
+// The taps of a phase as runs of floats: neighbours join, long ones are cut to kBlockK.
+void find_runs(Phase& phase, const Correlation& c, int64_t row_floats) {
+  for (const Tap& tap : phase.taps) {
+    int64_t offset = tap.row * row_floats + tap.col * c.source.c, left = c.source_group;
+    if (!phase.runs.empty()) {
+      Run& previous = phase.runs.back();
+      const int64_t more = std::min(left, kBlockK - previous.count);
+      if (previous.offset + previous.count == offset && more > 0) {
+        previous.count += more;
+        offset += more;
+        left -= more;
+      }
+    }
+    for (; left > 0; offset += kBlockK, left -= kBlockK) phase.runs.push_back({offset, std::min(left, kBlockK)});
+  }
+  phase.k = int64_t(phase.taps.size()) * c.source_group;
+}
+
+void correlate(Context& context, Correlation& c) {
+  const PanelLayout layout = panel_layout();
+  const bool in_place = c.source.in_place() && !c.mask;
+  const int64_t row_floats = (in_place ? c.source.w : c.source.cols) * c.source.c;
+  c.packed_group = 0;
+  for (Phase& phase : c.phases) {
+    find_runs(phase, c, row_floats);
+    phase.packed = c.packed_group;
+    c.packed_group += phase.k * layout.padded(c.out_group);
+  }
+  const auto packed = context.scratch<float>(size_t(c.packed_group * c.groups));
+  const int64_t phases = int64_t(c.phases.size());
+  context.pool().parallel_for(c.groups * phases, [&](int64_t t, int) {
+    HWY_DYNAMIC_DISPATCH(CorrelatePack)(packed.get(), c, t / phases, c.phases[size_t(t % phases)]);
+  });
+
+  // Tasks: image x strip of rows x phase x share of the panels, all cut by the geometry of one image.
+  const Phase& widest = c.phases[0];
+  const int64_t floats_a_row = row_floats * c.source_step + 4 * widest.w;
+  const int64_t fitting = (kStripFloats - (c.span - c.source_step) * row_floats) / floats_a_row;
+  const int64_t strip_rows = std::clamp<int64_t>(fitting, std::min<int64_t>(4, widest.h), widest.h);
+  const int64_t strips = (widest.h + strip_rows - 1) / strip_rows;
+  const int64_t panels = layout.count(c.out_group) * c.groups;
+  const int64_t products = strip_rows * widest.w * std::max<int64_t>(1, widest.k) * std::min(layout.panel, c.out_group);
+  const int64_t share = std::max<int64_t>((panels + 3) / 4, kTaskProducts / products + 1);  // panels a task
+  const int64_t shares = (panels + share - 1) / share;
+  const int64_t strip_floats = in_place ? 0 : ((strip_rows - 1) * c.source_step + c.span) * row_floats;
+  const int64_t pixels = strip_rows * widest.w;
+  const int workers = context.pool().size();
+  const auto strip = context.scratch<float>(size_t(strip_floats * workers));
+  const auto a = context.scratch<const float*>(size_t(pixels * workers));
+  const auto out = context.scratch<float*>(size_t(pixels * workers));
+  context.pool().parallel_for(c.n * phases * strips * shares, [&](int64_t t, int worker) {
+    const int64_t begin = t % shares * share, first = t / shares % strips * strip_rows, image = t / (shares * strips * phases);
+    const Phase& phase = c.phases[size_t(t / (shares * strips) % phases)];
+    const int64_t rows = std::min(strip_rows, phase.h - first);
+    if (rows <= 0 || phase.w <= 0) return;
+    HWY_DYNAMIC_DISPATCH(CorrelateStrip)(c, phase, packed.get(), image, first, rows, begin, std::min(begin + share, panels),
+                                strip.get() + worker * strip_floats, a.get() + worker * pixels, out.get() + worker * pixels);
+  });
+}
+
+}  // namespace
+
+void conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
+  const int64_t ci = p.c_in / p.groups, oh = p.out_h(), ow = p.out_w();
+  Correlation c{};
+  c.n = p.n;
+  c.span = p.dilation * (p.kh - 1) + 1;
+  c.source = {p.h, p.w, p.c_in, p.padding, p.padding, (oh - 1) * p.stride + c.span, (ow - 1) * p.stride + p.dilation * (p.kw - 1) + 1};
+  c.source_step = p.stride;
+  c.out_h = oh, c.out_w = ow, c.out_c = p.c_out, c.out_step = 1;
+  c.groups = p.groups, c.source_group = ci, c.out_group = p.c_out / p.groups;
+  c.k_step = 1, c.j_step = p.kh * p.kw * ci, c.weight_group = c.out_group * c.j_step;
+  Phase all{0, 0, oh, ow, {}, {}, 0, 0};
+  for (int64_t kh = 0; kh < p.kh; ++kh)
+    for (int64_t kw = 0; kw < p.kw; ++kw) all.taps.push_back({kh * p.dilation, kw * p.dilation, (kh * p.kw + kw) * ci});
+  c.phases.push_back(std::move(all));
+  c.in = x, c.weight = weight, c.bias = bias, c.relu = p.activation == Activation::relu, c.out = y;
+  if (p.n > 0) correlate(context, c);
+}
+
+void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
+  // Pixel r = s i + phase of dx takes part in output row (r + padding - kh dilation) / s = i + q where that is whole.
+  struct Axis { std::vector<std::vector<std::pair<int64_t, int64_t>>> taps; int64_t lowest = INT64_MAX, highest = INT64_MIN; };
+  const auto axis = [&](int64_t kernel) {
+    Axis a;
+    for (int64_t phase = 0; phase < p.stride; ++phase) {
+      auto& taps = a.taps.emplace_back();  // (q, k), q growing
+      for (int64_t k = kernel - 1; k >= 0; --k)
+        if (const int64_t r = phase + p.padding - k * p.dilation; r % p.stride == 0) {
+          taps.emplace_back(r / p.stride, k);
+          a.lowest = std::min(a.lowest, r / p.stride);
+          a.highest = std::max(a.highest, r / p.stride);
+        }
+    }
+    return a;
+  };
+  const Axis rows = axis(p.kh), cols = axis(p.kw);
+  const int64_t ci = p.c_in / p.groups, co = p.c_out / p.groups, s = p.stride;
+  Correlation c{};
+  c.n = p.n;
+  c.span = rows.highest - rows.lowest + 1;
+  c.source = {p.out_h(), p.out_w(), p.c_out, -rows.lowest, -cols.lowest, (p.h + s - 1) / s - 1 + c.span,
+              (p.w + s - 1) / s + cols.highest - cols.lowest};
+  c.source_step = 1;
+  c.out_h = p.h, c.out_w = p.w, c.out_c = p.c_in, c.out_step = s;
+  c.groups = p.groups, c.source_group = co, c.out_group = ci;
+  c.k_step = p.kh * p.kw * ci, c.j_step = 1, c.weight_group = co * c.k_step;
+  for (int64_t i = 0; i < s; ++i)
+    for (int64_t j = 0; j < s; ++j) {
+      Phase phase{i, j, (p.h - i + s - 1) / s, (p.w - j + s - 1) / s, {}, {}, 0, 0};
+      for (auto [q, kh] : rows.taps[size_t(i)])
+        for (auto [r, kw] : cols.taps[size_t(j)]) phase.taps.push_back({q - rows.lowest, r - cols.lowest, (kh * p.kw + kw) * ci});
+      c.phases.push_back(std::move(phase));
+    }
+  c.in = dy, c.mask = p.activation == Activation::relu ? y : nullptr, c.weight = weight, c.out = dx;
+  if (p.n > 0) correlate(context, c);
+}
+
+GRAFT_KERNEL(conv2d, forward, cpu, float, Conv2dForward);
+GRAFT_KERNEL(conv2d, dgrad, cpu, float, Conv2dDgrad);
 
 }  // namespace graft::cpu
+#endif

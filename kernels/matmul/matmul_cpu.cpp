@@ -1,25 +1,16 @@
 #include "kernels/common/registry.h"
-#include "kernels/matmul/linear_ref.h"
-#include "kernels/matmul/matmul_ref.h"
+#include "kernels/matmul/gemm.h"
+#include "kernels/matmul/matmul.h"
 
 namespace graft::cpu {
 
-void matmul_forward(Context& x, float* c, const float* a, const float* b, const MatmulParams& p) {
-  ref::matmul_forward(x, c, a, b, p);
-}
-void linear_forward(Context& c, float* y, const float* x, const float* w, const float* b, const LinearParams& p) {
-  ref::linear_forward(c, y, x, w, b, p);
-}
-void linear_dgrad(Context& c, float* dx, const float* dy, const float* w, const float* y, const LinearParams& p) {
-  ref::linear_dgrad(c, dx, dy, w, y, p);
-}
-void linear_wgrad(Context& c, float* dw, float* db, const float* dy, const float* x, const float* y, const LinearParams& p) {
-  ref::linear_wgrad(c, dw, db, dy, x, y, p);
+void matmul_forward(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  gemm(context, {.batch = p.batch, .m = p.m, .n = p.n, .k = p.k,
+                 .a = a, .a_row = p.transpose_a ? 1 : p.k, .a_k = p.transpose_a ? p.m : 1, .a_batch = p.m * p.k,
+                 .b = b, .b_k = p.transpose_b ? 1 : p.n, .b_col = p.transpose_b ? p.k : 1, .b_batch = p.k * p.n,
+                 .c = c, .c_row = p.n, .c_batch = p.m * p.n});
 }
 
 GRAFT_KERNEL(matmul, forward, cpu, float, MatmulForward);
-GRAFT_KERNEL(linear, forward, cpu, float, LinearForward);
-GRAFT_KERNEL(linear, dgrad, cpu, float, LinearDgrad);
-GRAFT_KERNEL(linear, wgrad, cpu, float, LinearWgrad);
 
 }  // namespace graft::cpu
