@@ -20,6 +20,9 @@ inline constexpr int64_t kMaxImagePixels = int64_t{1} << 26;  // 64 megapixels; 
 Image decode_image(ByteSpan, std::string_view where, int64_t channels = 0);
 Image read_image(const std::filesystem::path&, int64_t channels = 0);
 
+// The sizes alone, from the header; `pixels` stays empty.
+Image image_header(ByteSpan, std::string_view where);
+
 bool has_image_extension(std::string_view name);  // .png .jpg .jpeg .bmp, any case
 
 }  // namespace graft::io

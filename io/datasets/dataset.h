@@ -33,7 +33,7 @@ Dataset make_dataset(std::string name, Tensor images, Tensor labels, std::vector
 Splits load_dataset(const std::string& name);
 
 struct ImageFolderOptions {
-  std::string split;   // the folder that holds the class folders ("train", "test"); empty: there must be only one
+  std::string split = {};  // the folder that holds the class folders ("train", "test"); empty: there must be only one
   int64_t size = 0;    // short side resized to it, then the centre cropped; 0: all images must have one size
   int64_t channels = 0;  // 1, 3, or 0: as stored by the first image
 };

@@ -9,7 +9,7 @@ namespace graft::io {
 struct FetchOptions {
   std::filesystem::path folder = cache_folder();
   // Called now and then with the file, the bytes so far and the expected number (0: not known). May throw to stop.
-  std::function<void(const CatalogFile&, int64_t done, int64_t total)> progress;
+  std::function<void(const CatalogFile&, int64_t done, int64_t total)> progress = {};
 };
 
 struct FetchResult {

@@ -16,8 +16,8 @@ struct LoaderOptions {
   bool shuffle = true;                 // false: data set order
   LastBatch last_batch = LastBatch::keep;
   uint64_t key = 0;                    // names the streams of order and augmentation
-  Normalization normalization;
-  Augment augment;
+  Normalization normalization = {};
+  Augment augment = {};
   int workers = 0;                     // threads; 0: next() computes the batch itself
   int64_t prefetch = 4;                // batches ready or in work at most, with workers
 };
