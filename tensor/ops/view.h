@@ -8,7 +8,7 @@ namespace graft {
 
 // All are differentiable. Axes: negative ones count from the end.
 
-// The same elements in another shape, without a copy. One size may be -1: what remains.
+// The same elements in another shape, without a copy.
 Tensor reshape(const Tensor& x, Shape shape);
 
 // [N, ...] -> [N, product of the rest], without a copy.
