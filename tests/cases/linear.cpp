@@ -1,0 +1,41 @@
+#include "kernels/matmul/linear.h"
+
+#include <fmt/core.h>
+
+#include "tests/harness/cases.h"
+
+namespace graft::harness {
+namespace {
+
+void add_linear(Tier tier, const LinearParams& p, bool with_bias) {
+  const int64_t nx = p.rows * p.in, nw = p.out * p.in, ny = p.rows * p.out;
+  const bool relu = p.activation == Activation::relu;
+  const auto name = fmt::format("rows={} in={} out={}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias", relu ? " relu" : "");
+  const auto cost = [&](int64_t reduction) {
+    return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(p.in), .bytes = 4.0 * double(nx + nw + ny)};
+  };
+  add<LinearForward>(Op::linear, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent()}, cost(p.in), p);
+  add<LinearDgrad>(Op::linear, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), relu ? in(ny) : absent()}, cost(p.out), p);
+  add<LinearWgrad>(Op::linear, Pass::wgrad, name, tier,
+                   {out(nw), with_bias ? out(p.out) : absent(), in(ny), in(nx), relu ? in(ny) : absent()}, cost(p.rows), p);
+}
+
+}  // namespace
+
+GRAFT_CASES(linear) {
+  for (Activation f : {Activation::none, Activation::relu})
+    for (bool bias : {true, false}) {
+      add_linear(Tier::smoke, {1, 1, 1, f}, bias);
+      add_linear(Tier::smoke, {3, 10, 7, f}, bias);
+      add_linear(Tier::ci, {50, 64, 5, f}, bias);
+      add_linear(Tier::ci, {131, 33, 1, f}, bias);
+      add_linear(Tier::ci, {17, 700, 130, f}, bias);
+    }
+  const Activation relu = Activation::relu;
+  add_linear(Tier::bench, {50, 768, 128, relu}, true);  // the study CNN
+  add_linear(Tier::bench, {50, 128, 64, relu}, true);
+  add_linear(Tier::bench, {50, 64, 5, Activation::none}, true);
+  add_linear(Tier::bench, {2048, 384, 1536, relu}, true);
+}
+
+}  // namespace graft::harness
