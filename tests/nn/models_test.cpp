@@ -1,0 +1,169 @@
+// Every model: sizes against the literature, gradients, cut points, bits.
+#include "nn/models/models.h"
+
+#include <doctest/doctest.h>
+
+#include "nn/table.h"
+#include "nn_test.h"
+#include "tensor/autograd.h"
+#include "tensor/ops/loss.h"
+
+using namespace graft;
+using namespace graft::nn;
+
+namespace {
+
+Tensor labels_for(int64_t n, int64_t classes) {
+  std::vector<int64_t> v;
+  for (int64_t i = 0; i < n; ++i) v.push_back(i % classes);
+  return Tensor::from(std::span<const int64_t>(v), {n});
+}
+
+}  // namespace
+
+TEST_CASE("every name of model_names() is built, and tested here") {
+  for (const std::string& name : model_names()) {
+    bool tested = false;
+    for (const ModelSpec& s : small_models()) tested |= s.name == name;
+    CHECK_MESSAGE(tested, name);
+  }
+  CHECK_THROWS_WITH_AS(make_model({"vgg", {32, 32, 3}, 10}), doctest::Contains("none is named vgg (there are study_cnn"),
+                       ConfigError);
+  CHECK_THROWS_AS(make_model({"mlp", {32, 32}, 10}), ShapeError);
+}
+
+TEST_CASE("parameter counts") {
+  const auto count = [](const ModelSpec& s) { return parameter_count(*make_model(s)); };
+  const auto study = [](int64_t channels, int64_t flat, int64_t classes) {
+    return 9 * (channels * 16 + 16 * 32 + 32 * 48 + 48 * 48) + (16 + 32 + 48 + 48) + (flat * 128 + 128) + (128 * 64 + 64) +
+           (64 * classes + classes);
+  };
+  CHECK(count({"study_cnn", {32, 32, 3}, 10}) == study(3, 768, 10));
+  CHECK(count({"study_cnn", {28, 28, 1}, 5}) == study(1, 432, 5));
+  CHECK(count({"mlp", {28, 28, 1}, 10}) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10);
+}
+
+TEST_CASE("multiply-adds") {
+  const auto count = [](const ModelSpec& s) {
+    return make_model(s)->multiply_adds({1, s.input[0], s.input[1], s.input[2]});
+  };
+  const int64_t study = 9 * (1024 * 3 * 16 + 256 * 16 * 32 + 64 * 32 * 48 + 64 * 48 * 48) + 768 * 128 + 128 * 64 + 64 * 10;
+  CHECK(count({"study_cnn", {32, 32, 3}, 10}) == study);
+  CHECK(std::round(double(study) / 1e4) == 394);  // 3.94 M
+}
+
+TEST_CASE("the layer table") {
+  auto net = make_initialized({"study_cnn", {28, 28, 1}, 5});
+  net->block(0).set_frozen(true);
+  const std::vector<LayerRow> rows = layer_rows(*net, {28, 28, 1});
+  REQUIRE(rows.size() == 7);
+  CHECK(rows[0].output == Shape{14, 14, 16});
+  CHECK(rows[3].output == Shape{3, 3, 48});
+  CHECK(rows[6].output == Shape{5});
+  CHECK(rows[0].state() == "frozen");
+  CHECK(rows[1].state() == "trainable");
+  CHECK(layer_table(*net, {28, 28, 1}) ==
+        "name   output        parameters  multiply-adds  state\n"
+        "conv1  [14, 14, 16]         160        112,896  frozen\n"
+        "conv2  [7, 7, 32]         4,640        903,168  trainable\n"
+        "conv3  [7, 7, 48]        13,872        677,376  trainable\n"
+        "conv4  [3, 3, 48]        20,784      1,016,064  trainable\n"
+        "fc5    [128]             55,424         55,296  trainable\n"
+        "fc6    [64]               8,256          8,192  trainable\n"
+        "fc7    [5]                  325            320  trainable\n"
+        "total                   103,461      2,773,312  103,301 trainable\n");
+}
+
+TEST_CASE("forward gives [N, classes], and the table's shapes at every cut") {
+  NoGrad no_grad;
+  for (const ModelSpec& spec : small_models()) {
+    CAPTURE(spec.name);
+    auto net = make_initialized(spec);
+    Tensor x = random_images(2, spec.input);
+    for (const LayerRow& row : layer_rows(*net, spec.input)) {
+      const int i = net->index(row.name);
+      x = net->forward(x, i, i + 1);
+      CHECK(Shape(std::span(x.shape().begin() + 1, x.shape().end())) == row.output);
+    }
+    CHECK(x.shape() == Shape{2, spec.classes});
+    CHECK(all_finite(x));
+  }
+}
+
+TEST_CASE("every trainable parameter gets a finite, non-zero gradient, every frozen one none") {
+  for (const ModelSpec& spec : small_models()) {
+    auto net = make_initialized(spec);
+    for (int cut : {0, net->size() / 2}) {
+      for (int i = 0; i < cut; ++i) net->block(i).set_frozen(true);
+      net->set_random(1, 1);
+      cross_entropy(net->forward(random_images(4, spec.input)), labels_for(4, spec.classes)).backward();
+      for (int i = 0; i < net->size(); ++i)
+        for (auto& [name, t] : net->block(i).named_parameters()) {
+          CAPTURE(spec.name);
+          CAPTURE(net->name(i));
+          CAPTURE(name);
+          if (i < cut) {
+            CHECK_FALSE(t.grad().defined());
+            continue;
+          }
+          REQUIRE(t.grad().defined());
+          double sum = 0;
+          for (double v : t.grad().to_vector<double>()) sum += std::abs(v);
+          CHECK(std::isfinite(sum));
+          CHECK(sum > 0);
+          t.zero_grad();
+        }
+    }
+  }
+}
+
+TEST_CASE("a training step changes no buffer of a frozen block by a bit") {
+  for (const ModelSpec& spec : small_models()) {
+    auto net = make_initialized(spec);
+    net->forward(random_images(4, spec.input));  // statistics that are not the initial ones
+    for (int i = 0; i + 1 < net->size(); ++i) net->block(i).set_frozen(true);
+    const NamedTensors before = copy_of(net->named_buffers());
+    net->set_random(1, 2);
+    cross_entropy(net->forward(random_images(4, spec.input, 8)), labels_for(4, spec.classes)).backward();
+    const NamedTensors after = net->named_buffers();
+    for (size_t i = 0; i < before.size(); ++i) {
+      CAPTURE(before[i].first);
+      CHECK(same_bits(before[i].second, after[i].second));
+    }
+  }
+}
+
+TEST_CASE("forward in two parts has the bits of forward, in training and in evaluation") {
+  NoGrad no_grad;
+  for (const ModelSpec& spec : small_models()) {
+    CAPTURE(spec.name);
+    auto net = make_initialized(spec);
+    const Tensor x = random_images(3, spec.input);
+    for (bool training : {true, false}) {
+      net->train(training);
+      const Tensor whole = net->forward(x);
+      for (int k = 0; k <= net->size(); k += net->size() > 8 ? 4 : 1)
+        CHECK(same_bits(net->forward(net->forward(x, 0, k), k, net->size()), whole));
+    }
+  }
+}
+
+TEST_CASE("in evaluation a row has the same bits in any batch") {
+  NoGrad no_grad;
+  for (const ModelSpec& spec : small_models()) {
+    CAPTURE(spec.name);
+    auto net = make_initialized(spec);
+    net->forward(random_images(8, spec.input));
+    net->train(false);
+    const Tensor x = random_images(7, spec.input, 5), y = net->forward(x);
+    for (int64_t i : {0, 3, 6}) CHECK(same_bits(net->forward(x.rows(i, i + 1)), y.rows(i, i + 1)));
+  }
+}
+
+TEST_CASE("which blocks are random: CaffeNet's from fc7 on, no others") {
+  for (const ModelSpec& spec : small_models()) {
+    auto net = make_model(spec);
+    for (int i = 0; i < net->size(); ++i)
+      CHECK(net->block(i).random() == (spec.name == "alexnet" && (net->name(i) == "fc7" || net->name(i) == "fc8")));
+  }
+}
