@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "kernels/common/error.h"
@@ -62,7 +64,7 @@ void AtomicFile::fail(int error) {
   throw Error(text);
 }
 
-void AtomicFile::write(Bytes bytes) {
+void AtomicFile::write(ByteSpan bytes) {
   while (!bytes.empty()) {
     // Linux moves at most 2 GiB less a page in one call.
     const ssize_t n = ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
@@ -90,30 +92,6 @@ void write_file(const fs::path& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);
   file.commit();
-}
-
-std::string read_file(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  check<LoadError>(descriptor >= 0, "{}: cannot read: {}", path.string(), reason(errno));
-  struct Close {
-    int d;
-    ~Close() { ::close(d); }
-  } close{descriptor};
-  struct stat status;
-  check<LoadError>(::fstat(descriptor, &status) == 0, "{}: cannot read: {}", path.string(), reason(errno));
-  check<LoadError>(!S_ISDIR(status.st_mode), "{}: cannot read: expected a file, got a folder", path.string());
-  check<LoadError>(S_ISREG(status.st_mode), "{}: cannot read: expected a file, got a device or pipe", path.string());
-  std::string content(size_t(status.st_size), '\0');
-  size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t n = ::read(descriptor, content.data() + done, std::min<size_t>(content.size() - done, size_t{1} << 30));
-    if (n < 0 && errno == EINTR) continue;
-    check<LoadError>(n >= 0, "{}: cannot read: {}", path.string(), reason(errno));
-    if (n == 0) break;
-    done += size_t(n);
-  }
-  content.resize(done);
-  return content;
 }
 
 }  // namespace graft::io

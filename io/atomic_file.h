@@ -1,15 +1,13 @@
-// Whole files: read at once, replaced at once or not at all.
+// A file replaced at once or not at all.
 #pragma once
-#include <cstddef>
 #include <filesystem>
-#include <span>
-#include <string>
 #include <string_view>
+
+#include "io/file.h"
 
 namespace graft::io {
 
-using Bytes = std::span<const std::byte>;
-inline Bytes bytes_of(std::string_view s) { return std::as_bytes(std::span(s.data(), s.size())); }
+inline ByteSpan bytes_of(std::string_view s) { return std::as_bytes(std::span(s.data(), s.size())); }
 
 // Writes beside `path` and replaces it on commit(); until then, and if anything fails, the old file stays as it was.
 // A full disk, a folder that cannot be written or a path that is a folder throw Error "path: cannot write: reason".
@@ -22,7 +20,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(Bytes);
+  void write(ByteSpan);
   void write(std::string_view s) { write(bytes_of(s)); }
   void commit();  // fsync, rename, fsync of the folder
 
@@ -33,8 +31,5 @@ class AtomicFile {
 };
 
 void write_file(const std::filesystem::path& path, std::string_view content);
-
-// The whole content of a regular file. Throws LoadError: absent, unreadable, a folder, a device.
-std::string read_file(const std::filesystem::path& path);
 
 }  // namespace graft::io

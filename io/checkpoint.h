@@ -20,6 +20,6 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint&);
 
 // Verifies format, version and the hash over all content. Throws LoadError: not a checkpoint, another version, damaged.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
-Checkpoint parse_checkpoint(Bytes content, std::string_view where);
+Checkpoint parse_checkpoint(ByteSpan content, std::string_view where);
 
 }  // namespace graft::io

@@ -131,14 +131,14 @@ Range checked_range(const Entry& e, size_t data_size, std::string_view where) {
 
 }  // namespace
 
-WeightFile parse_safetensors(Bytes content, std::string_view where) {
+WeightFile parse_safetensors(ByteSpan content, std::string_view where) {
   check<LoadError>(content.size() >= 8, "{}: safetensors: expected 8 bytes of header length, got {}", where, content.size());
   uint64_t length;
   std::memcpy(&length, content.data(), 8);
   check<LoadError>(length <= kMaxHeader, "{}: header: expected at most {} bytes, got {}", where, kMaxHeader, length);
   check<LoadError>(length <= content.size() - 8, "{}: header: expected {} bytes, got {} (is the file cut short?)", where,
                    length, content.size() - 8);
-  const Bytes header = content.subspan(8, length), data = content.subspan(8 + length);
+  const ByteSpan header = content.subspan(8, length), data = content.subspan(8 + length);
   const auto* text = reinterpret_cast<const char*>(header.data());
   HeaderReader reader{where};
   // Only an object opens the header; the events below assume it.
@@ -207,7 +207,7 @@ void write_safetensors(AtomicFile& file, const NamedTensors& tensors, const Meta
   file.write(header);
   for (size_t i : order) {
     const Tensor host = tensors[i].second.to(Device{});
-    file.write(Bytes(host.raw_bytes(), host.bytes()));
+    file.write(ByteSpan(host.raw_bytes(), host.bytes()));
   }
 }
 

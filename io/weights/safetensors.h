@@ -7,7 +7,7 @@ namespace graft::io {
 
 // Header length, syntax, names, dtypes, shapes and offsets (no hole, no overlap, no byte left) are all checked against
 // the size of the content before any tensor is allocated.
-WeightFile parse_safetensors(Bytes content, std::string_view where);
+WeightFile parse_safetensors(ByteSpan content, std::string_view where);
 
 // The header in the order of `tensors`; the data widest type first, so that every tensor is aligned.
 void write_safetensors(AtomicFile& file, const NamedTensors& tensors, const Metadata& metadata, std::string_view where);

@@ -9,12 +9,12 @@ std::string_view name(WeightFormat f) {
   return kNames[int(f)];
 }
 
-WeightFile parse_weights(Bytes content, std::string_view where) {
+WeightFile parse_weights(ByteSpan content, std::string_view where) {
   return parse_safetensors(content, where);
 }
 
 WeightFile load_weight_file(const std::filesystem::path& path) {
-  return parse_weights(bytes_of(read_file(path)), path.string());
+  return parse_weights(read_file(path), path.string());
 }
 
 NamedTensors load_weights(const std::filesystem::path& path) { return load_weight_file(path).tensors; }

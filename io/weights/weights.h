@@ -32,7 +32,7 @@ struct WeightFile {
 // tensor is named "tensor" (npy: "arr_0", as numpy does). Throws LoadError "path: what: expected X, got Y (hint)".
 WeightFile load_weight_file(const std::filesystem::path& path);
 NamedTensors load_weights(const std::filesystem::path& path);
-WeightFile parse_weights(Bytes content, std::string_view where);  // `where` opens the error messages
+WeightFile parse_weights(ByteSpan content, std::string_view where);  // `where` opens the error messages
 
 // Written atomically (io/atomic_file.h). Duplicate names, and names the format cannot hold, throw ConfigError.
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata = {});
