@@ -23,6 +23,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
 
 // x[.., C]: y_c = x_c / (k + alpha / size sum_{j = c - size/2}^{c + (size-1)/2} x_j^2)^beta, channels outside are zero
 // (Krizhevsky et al. 2012, with alpha divided by size as Caffe and PyTorch do).
+// k > 0, alpha >= 0 (ConfigError).
 Tensor lrn(const Tensor& x, int64_t size, double alpha = 1e-4, double beta = 0.75, double k = 1);
 
 }  // namespace graft
