@@ -1,0 +1,66 @@
+#include <doctest/doctest.h>
+
+#include "tensor/ops/loss.h"
+#include "tensor/ops/norm.h"
+#include "tensor/ops/pool2d.h"
+#include "tensor/ops/softmax.h"
+#include "tests/harness/gradcheck.h"
+
+using namespace graft;
+using namespace graft::harness;
+
+namespace {
+
+constexpr Device kRef{Backend::ref};
+
+Tensor constant(Shape shape, uint64_t key) { return random_input(shape, key).detach(); }
+Tensor variances(int64_t channels) { return Tensor::full({channels}, 1.7, DType::f64, kRef); }
+
+const Pool2dOptions kPools[] = {{2}, {3, 2, 1}, {3, 2, 0, true}, {2, 3}, {5, 1, 2}, {4, 3, 2, true}};
+
+}  // namespace
+
+TEST_CASE("gradient of pooling") {
+  for (const auto& o : kPools) {
+    INFO(o.kernel, " ", o.stride, " ", o.padding, " ", o.ceil_mode);
+    CHECK(gradcheck([&](auto& x) { return max_pool2d(x[0], o); }, {distinct_input({2, 7, 6, 3}, 1)}) == "");
+    CHECK(gradcheck([&](auto& x) { return avg_pool2d(x[0], o); }, {random_input({2, 7, 6, 3}, 2)}) == "");
+  }
+  CHECK(gradcheck([&](auto& x) { return global_avg_pool2d(x[0]); }, {random_input({2, 3, 4, 5}, 3)}) == "");
+}
+
+TEST_CASE("gradient of softmax and log-softmax") {
+  CHECK(gradcheck([](auto& x) { return softmax(x[0]); }, {random_input({2, 3, 5}, 1)}) == "");
+  CHECK(gradcheck([](auto& x) { return log_softmax(x[0]); }, {random_input({4, 7}, 2)}) == "");
+}
+
+TEST_CASE("gradient of losses") {
+  const Tensor labels = Tensor::from<int64_t>({3, 0, 6}, {3}, kRef);
+  for (double smoothing : {0.0, 0.1, 1.0})
+    CHECK(gradcheck([&](auto& x) { return cross_entropy(x[0], labels, smoothing); }, {random_input({3, 7}, 1)}) == "");
+  CHECK(gradcheck([](auto& x) { return mse(x[0], x[1]); }, {random_input({4, 5}, 2), random_input({4, 5}, 3)}) == "");
+}
+
+TEST_CASE("gradient of batch norm") {
+  const auto train = [](auto& x) { return batch_norm(x[0], x[1], x[2], {}, {}, true); };
+  CHECK(gradcheck(train, {random_input({3, 4, 2, 5}, 1), random_input({5}, 2), random_input({5}, 3)}) == "");
+  CHECK(gradcheck(train, {random_input({9, 5}, 4), {}, {}}) == "");
+  CHECK(gradcheck(train, {random_input({9, 5}, 4), constant({5}, 2), random_input({5}, 3)}) == "");
+  const auto frozen = [](auto& x) { return batch_norm(x[0], x[1], x[2], x[3], x[4], false); };
+  CHECK(gradcheck(frozen, {random_input({3, 4, 2, 5}, 1), random_input({5}, 2), random_input({5}, 3), constant({5}, 4), variances(5)}) == "");
+  CHECK(gradcheck(frozen, {random_input({3, 5}, 1), constant({5}, 2), constant({5}, 3), constant({5}, 4), variances(5)}) == "");
+  CHECK(gradcheck(frozen, {constant({3, 5}, 1), random_input({5}, 2), {}, constant({5}, 4), variances(5)}) == "");
+}
+
+TEST_CASE("gradient of group, instance and layer norm") {
+  for (int64_t groups : {1, 2, 6})
+    CHECK(gradcheck([&](auto& x) { return group_norm(x[0], x[1], x[2], groups); },
+                    {random_input({2, 3, 2, 6}, 1), random_input({6}, 2), random_input({6}, 3)}) == "");
+  CHECK(gradcheck([](auto& x) { return instance_norm(x[0], {}, x[1]); }, {random_input({2, 9, 4}, 1), random_input({4}, 3)}) == "");
+  CHECK(gradcheck([](auto& x) { return layer_norm(x[0], x[1], x[2]); }, {random_input({3, 2, 7}, 1), random_input({7}, 2), random_input({7}, 3)}) == "");
+  CHECK(gradcheck([](auto& x) { return layer_norm(x[0], {}, {}); }, {random_input({3, 7}, 1)}) == "");
+}
+
+TEST_CASE("gradient of lrn") {
+  for (int64_t size : {1, 3, 4, 9}) CHECK(gradcheck([&](auto& x) { return lrn(x[0], size, 0.8, 0.75, 1.5); }, {random_input({3, 6}, 1)}) == "");
+}
