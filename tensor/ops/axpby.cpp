@@ -6,10 +6,10 @@
 
 namespace graft {
 
-void add_inplace(const Tensor& y, const Tensor& x) {
-  check<ShapeError>(y.shape() == x.shape(), "add_inplace: x: expected {}, got {}", y.shape(), x.shape());
-  check_same("add_inplace", y, {{"x", &x}});
-  call<AxpbyForward>(Op::axpby, Pass::forward, y, y, x, AxpbyParams{1, 1, y.numel()});
+void axpby_inplace(const Tensor& y, const Tensor& x, double a, double b) {
+  check<ShapeError>(y.shape() == x.shape(), "axpby: x: expected {}, got {}", y.shape(), x.shape());
+  check_same("axpby", y, {{"x", &x}});
+  call<AxpbyForward>(Op::axpby, Pass::forward, y, y, x, AxpbyParams{a, b, y.numel()});
   y.bump_version();
 }
 
