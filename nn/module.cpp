@@ -87,4 +87,11 @@ int64_t parameter_count(const Module& m) {
   return n;
 }
 
+NamedTensors trainable_parameters(const Module& m) {
+  NamedTensors list;
+  for (auto& p : m.named_parameters())
+    if (p.second.requires_grad()) list.push_back(p);
+  return list;
+}
+
 }  // namespace graft::nn

@@ -71,5 +71,6 @@ class Module {
 
 std::string join_path(const std::string& prefix, const std::string& name);  // with a dot where both are there
 int64_t parameter_count(const Module&);
+NamedTensors trainable_parameters(const Module&);  // the named parameters that are not frozen: what an optimizer takes
 
 }  // namespace graft::nn

@@ -12,7 +12,9 @@ struct Entry {
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = [] {
-    std::vector<Entry> list{{"study_cnn", study_cnn}, {"mlp", mlp}};
+    std::vector<Entry> list{{"study_cnn", study_cnn}, {"mlp", mlp}, {"alexnet", alexnet}};
+    for (int depth : {20, 32, 44, 56})
+      list.push_back({fmt::format("resnet{}", depth), [depth](const ModelSpec& s) { return resnet_cifar(s, depth); }});
     return list;
   }();
   return all;

@@ -29,6 +29,7 @@ TEST_CASE("every name of model_names() is built, and tested here") {
   }
   CHECK_THROWS_WITH_AS(make_model({"vgg", {32, 32, 3}, 10}), doctest::Contains("none is named vgg (there are study_cnn"),
                        ConfigError);
+  CHECK_THROWS_AS(make_model({"alexnet", {32, 32, 3}, 10}), ShapeError);
   CHECK_THROWS_AS(make_model({"mlp", {32, 32}, 10}), ShapeError);
 }
 
@@ -41,6 +42,11 @@ TEST_CASE("parameter counts") {
   CHECK(count({"study_cnn", {32, 32, 3}, 10}) == study(3, 768, 10));
   CHECK(count({"study_cnn", {28, 28, 1}, 5}) == study(1, 432, 5));
   CHECK(count({"mlp", {28, 28, 1}, 10}) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10);
+  CHECK(count({"alexnet", {227, 227, 3}, 1000}) == 60'965'224);  // CaffeNet
+  CHECK(count({"resnet20", {32, 32, 3}, 10}) == 269'722);        // the published files, and so below
+  CHECK(count({"resnet32", {32, 32, 3}, 10}) == 464'154);
+  CHECK(count({"resnet44", {32, 32, 3}, 10}) == 658'586);
+  CHECK(count({"resnet56", {32, 32, 3}, 10}) == 853'018);
 }
 
 TEST_CASE("multiply-adds") {
@@ -50,6 +56,10 @@ TEST_CASE("multiply-adds") {
   const int64_t study = 9 * (1024 * 3 * 16 + 256 * 16 * 32 + 64 * 32 * 48 + 64 * 48 * 48) + 768 * 128 + 128 * 64 + 64 * 10;
   CHECK(count({"study_cnn", {32, 32, 3}, 10}) == study);
   CHECK(std::round(double(study) / 1e4) == 394);  // 3.94 M
+  // CaffeNet: 55, 27, 13 pixels a side, the products of one output (grouped: of its half) times the outputs.
+  CHECK(count({"alexnet", {227, 227, 3}, 1000}) ==
+        int64_t{55 * 55} * 96 * 363 + int64_t{27 * 27} * 256 * 1200 + int64_t{169} * (384 * 2304 + 384 * 1728 + 256 * 1728) +
+            int64_t{9216} * 4096 + int64_t{4096} * 4096 + 4096 * 1000);
 }
 
 TEST_CASE("the layer table") {
@@ -72,6 +82,21 @@ TEST_CASE("the layer table") {
         "fc6    [64]               8,256          8,192  trainable\n"
         "fc7    [5]                  325            320  trainable\n"
         "total                   103,461      2,773,312  103,301 trainable\n");
+}
+
+TEST_CASE("ResNet's parameters have the names of the published files") {
+  const auto net = make_model({"resnet20", {32, 32, 3}, 10});
+  std::vector<std::string> names;
+  for (auto& [name, t] : net->named_parameters()) names.push_back(name);
+  REQUIRE(names.size() == 59);
+  CHECK(std::vector(names.begin(), names.begin() + 9) ==
+        std::vector<std::string>{"conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.conv1.weight", "layer1.0.bn1.weight",
+                                 "layer1.0.bn1.bias", "layer1.0.conv2.weight", "layer1.0.bn2.weight", "layer1.0.bn2.bias"});
+  CHECK(names[51] == "layer3.2.conv1.weight");
+  CHECK(names[57] == "linear.weight");
+  CHECK(net->named_buffers().front().first == "bn1.running_mean");
+  CHECK(net->named_buffers().back().first == "layer3.2.bn2.running_var");
+  CHECK(net->named_buffers().size() == 2 * 19);
 }
 
 TEST_CASE("forward gives [N, classes], and the table's shapes at every cut") {
