@@ -31,8 +31,9 @@ HWY_INLINE void sum_rows(int64_t rows, VF (&sums)[kSums], F f) {
   for (int k = 0; k < kSums; ++k) sums[k] = hn::Add(hn::Add(chains[0][k], chains[1][k]), hn::Add(chains[2][k], chains[3][k]));
 }
 
-// mean[C] and squares[C], the sum of (x - mean)^2, of x[rows, C].
-void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float* squares) {
+// Of x[rows, C]: mean[C] and what is missing of it in error[C], as the float of a large mean is too coarse for its
+// deviations, and squares[C], the sum of (x - mean - error)^2.
+void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float* error, float* squares) {
   const VF per_row = hn::Set(F32(), 1.0f / float(rows));
   for_vectors(channels, [&](int64_t c, auto lanes) {
     VF sum[1], second[2];
@@ -43,9 +44,10 @@ void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float*
       a[0] = hn::Add(a[0], d);
       a[1] = hn::MulAdd(d, d, a[1]);
     });
-    const VF error = hn::Mul(second[0], per_row);
-    lanes.store(hn::Add(m, error), mean + c);
-    lanes.store(hn::NegMulAdd(error, second[0], second[1]), squares + c);
+    const VF e = hn::Mul(second[0], per_row);
+    lanes.store(m, mean + c);
+    lanes.store(e, error + c);
+    lanes.store(hn::NegMulAdd(e, second[0], second[1]), squares + c);
   });
 }
 
@@ -125,23 +127,24 @@ float value(const float* p, int64_t i, float otherwise) { return p ? p[i] : othe
 // mean, var [batches, C]
 void channel_moments(Context& context, const float* x, const Extent& e, double* mean, double* var) {
   const int64_t chunks = e.chunks(), C = e.channels;
-  auto partial = context.scratch<float>(size_t(2 * e.batches * chunks * C));
+  auto partial = context.scratch<float>(size_t(3 * e.batches * chunks * C));
   for_chunks(context, e, [&](int64_t, int64_t chunk, int64_t at, int64_t rows) {
-    HWY_DYNAMIC_DISPATCH(Moments)(x + at, rows, C, partial.get() + 2 * chunk * C, partial.get() + (2 * chunk + 1) * C);
+    float* p = partial.get() + 3 * chunk * C;
+    HWY_DYNAMIC_DISPATCH(Moments)(x + at, rows, C, p, p + C, p + 2 * C);
   });
   context.pool().parallel_for(e.batches, [&](int64_t b, int) {
-    const float* means = partial.get() + 2 * b * chunks * C;
-    for (int64_t c = 0; c < C; ++c) {
-      double m = 0, squares = 0;
-      for (int64_t k = 0; k < chunks; ++k) m += double(e.rows_of(k)) * means[2 * k * C + c];
-      m /= double(e.rows);
-      for (int64_t k = 0; k < chunks; ++k) {
-        const double d = means[2 * k * C + c] - m;
-        squares += means[(2 * k + 1) * C + c] + double(e.rows_of(k)) * d * d;
+    const float* sample = partial.get() + 3 * b * chunks * C;
+    const auto chunk_mean = [&](int64_t k, int64_t c) { return double(sample[3 * k * C + c]) + sample[(3 * k + 1) * C + c]; };
+    double *m = mean + b * C, *v = var + b * C;
+    std::fill_n(m, C, 0.0);
+    std::fill_n(v, C, 0.0);
+    for (int64_t k = 0; k < chunks; ++k)
+      for (int64_t c = 0; c < C; ++c) m[c] += double(e.rows_of(k)) / double(e.rows) * chunk_mean(k, c);
+    for (int64_t k = 0; k < chunks; ++k)
+      for (int64_t c = 0; c < C; ++c) {
+        const double d = chunk_mean(k, c) - m[c];
+        v[c] += (sample[(3 * k + 2) * C + c] + double(e.rows_of(k)) * d * d) / double(e.rows);
       }
-      mean[b * C + c] = m;
-      var[b * C + c] = squares / double(e.rows);
-    }
   });
 }
 
@@ -154,15 +157,13 @@ void channel_gradient_sums(Context& context, const float* dy, const float* x, co
     HWY_DYNAMIC_DISPATCH(GradientSums)(dy + at, x + at, rows, C, center + b * C, sums, sums + C);
   });
   context.pool().parallel_for(e.batches, [&](int64_t b, int) {
-    for (int64_t c = 0; c < C; ++c) {
-      double s = 0, sx = 0;
-      for (int64_t k = b * chunks; k < (b + 1) * chunks; ++k) {
-        s += partial[size_t(2 * k * C + c)];
-        sx += partial[size_t((2 * k + 1) * C + c)];
+    std::fill_n(sum_dy + b * C, C, 0.0);
+    std::fill_n(sum_dyx + b * C, C, 0.0);
+    for (int64_t k = b * chunks; k < (b + 1) * chunks; ++k)
+      for (int64_t c = 0; c < C; ++c) {
+        sum_dy[b * C + c] += partial[size_t(2 * k * C + c)];
+        sum_dyx[b * C + c] += partial[size_t((2 * k + 1) * C + c)];
       }
-      sum_dy[b * C + c] = s;
-      sum_dyx[b * C + c] = sx;
-    }
   });
 }
 

@@ -36,7 +36,7 @@ HWY_INLINE void max_window(const float* x, int64_t row, int64_t c, int64_t kh, i
     for (int64_t j = 0; j < kw; ++j) {
       if (i == 0 && j == 0) continue;
       const VF v = lanes.load(x + i * row + j * c);
-      const auto better = hn::Or(hn::Gt(v, best), hn::Ne(v, v));
+      const auto better = hn::Or(hn::Gt(v, best), hn::IsNaN(v));
       best = hn::IfThenElse(better, v, best);
       where = hn::IfThenElse(hn::RebindMask(di, better), hn::Set(di, first + int32_t(i) * step + int32_t(j)), where);
     }
