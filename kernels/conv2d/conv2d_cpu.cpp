@@ -24,23 +24,23 @@ void CorrelatePack(float* packed, const Correlation& c, int64_t g, const Phase& 
   }
 }
 
-// Output rows [first, first + rows) of one phase and image, of groups and panels [begin, end) (numbered through all groups).
-void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packed, int64_t image, int64_t first, int64_t rows, int64_t begin,
-           int64_t end, float* strip, const float** a, float** out) {
+// Output rows [first, first + rows) of one phase of `images` images, panels [begin, end) (numbered through all groups).
+void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packed, int64_t image, int64_t images, int64_t first,
+                    int64_t rows, int64_t begin, int64_t end, float* strip, const float** a, float** out) {
   const PaddedImage& p = c.source;
-  const float* in = c.in + image * p.h * p.w * p.c;
-  const int64_t top = first * c.source_step;
   const bool in_place = p.in_place() && !c.mask;
-  if (!in_place)
-    fill_strip(strip, in, c.mask ? c.mask + image * p.h * p.w * p.c : nullptr, p, top, (rows - 1) * c.source_step + c.span);
-  const float* base = in_place ? in + top * p.w * p.c : strip;
-  const int64_t cols = in_place ? p.w : p.cols;
+  const int64_t cols = in_place ? p.w : p.cols, top = first * c.source_step, source_rows = (rows - 1) * c.source_step + c.span;
   int64_t pixels = 0;
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < phase.w; ++j, ++pixels) {
-      a[pixels] = base + (i * cols + j) * c.source_step * p.c;
-      out[pixels] = c.out + ((image * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
-    }
+  for (int64_t n = image; n < image + images; ++n, strip += source_rows * cols * p.c) {
+    const int64_t at = n * p.h * p.w * p.c;
+    if (!in_place) fill_strip(strip, c.in + at, c.mask ? c.mask + at : nullptr, p, top, source_rows);
+    const float* base = in_place ? c.in + at + top * p.w * p.c : strip;
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < phase.w; ++j, ++pixels) {
+        a[pixels] = base + (i * cols + j) * c.source_step * p.c;
+        out[pixels] = c.out + ((n * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
+      }
+  }
   const int64_t panels = kLayout.count(c.out_group);
   size_t r0 = 0;
   int64_t k0 = 0;
@@ -74,6 +74,8 @@ HWY_EXPORT(CorrelateStrip);
 namespace {
 
 constexpr int64_t kTaskProducts = 1 << 18;  // at least this many multiply-adds a task, where a strip has them
+constexpr int64_t kTaskPixels = 384;        // at most this many pixels a task of several images
+constexpr int64_t kTasks = 16;              // at least this many tasks of several images
 
 // The taps of a phase as runs of floats: neighbours join, long ones are cut to kBlockK.
 void find_runs(Phase& phase, const Correlation& c, int64_t row_floats) {
@@ -119,19 +121,25 @@ void correlate(Context& context, Correlation& c) {
   const int64_t products = strip_rows * widest.w * std::max<int64_t>(1, widest.k) * std::min(layout.panel, c.out_group);
   const int64_t share = std::max<int64_t>((panels + 3) / 4, kTaskProducts / products + 1);  // panels a task
   const int64_t shares = (panels + share - 1) / share;
-  const int64_t strip_floats = in_place ? 0 : ((strip_rows - 1) * c.source_step + c.span) * row_floats;
-  const int64_t pixels = strip_rows * widest.w;
+  // Several small images at a time: a panel of weights in L1 serves more rows, and fewer tiles are cut off at the end.
+  const int64_t image_floats = ((strip_rows - 1) * c.source_step + c.span) * row_floats;
+  const int64_t most = std::min({std::max(kStripFloats, c.packed_group / 8) / image_floats, kTaskPixels / (strip_rows * widest.w),
+                                 c.n * phases * shares / kTasks});
+  const int64_t images = strips == 1 ? std::max<int64_t>(1, most) : 1, chunks = (c.n + images - 1) / images;
+  const int64_t pixels = strip_rows * widest.w * images;
   const int workers = context.pool().size();
+  const int64_t strip_floats = in_place ? 0 : image_floats * images;
   const auto strip = context.scratch<float>(size_t(strip_floats * workers));
   const auto a = context.scratch<const float*>(size_t(pixels * workers));
   const auto out = context.scratch<float*>(size_t(pixels * workers));
-  context.pool().parallel_for(c.n * phases * strips * shares, [&](int64_t t, int worker) {
-    const int64_t begin = t % shares * share, first = t / shares % strips * strip_rows, image = t / (shares * strips * phases);
+  context.pool().parallel_for(chunks * phases * strips * shares, [&](int64_t t, int worker) {
+    const int64_t begin = t % shares * share, first = t / shares % strips * strip_rows, image = t / (shares * strips * phases) * images;
     const Phase& phase = c.phases[size_t(t / (shares * strips) % phases)];
     const int64_t rows = std::min(strip_rows, phase.h - first);
     if (rows <= 0 || phase.w <= 0) return;
-    HWY_DYNAMIC_DISPATCH(CorrelateStrip)(c, phase, packed.get(), image, first, rows, begin, std::min(begin + share, panels),
-                                strip.get() + worker * strip_floats, a.get() + worker * pixels, out.get() + worker * pixels);
+    HWY_DYNAMIC_DISPATCH(CorrelateStrip)(c, phase, packed.get(), image, std::min(images, c.n - image), first, rows, begin,
+                                         std::min(begin + share, panels), strip.get() + worker * strip_floats,
+                                         a.get() + worker * pixels, out.get() + worker * pixels);
   });
 }
 

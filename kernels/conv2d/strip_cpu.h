@@ -36,6 +36,25 @@ HWY_INLINE void fill_strip(float* out, const float* in, const float* y, const Pa
   }
 }
 
+// The same without mask as [p.c / block][rows][p.cols][block], the blocks `block_floats` apart; block = p.c is the strip itself.
+// The floats after the last channel are left as they were.
+HWY_INLINE void fill_strip_blocks(float* out, const float* in, const PaddedImage& p, int64_t first, int64_t rows, int64_t block,
+                                  int64_t block_floats) {
+  if (block == p.c) return fill_strip(out, in, nullptr, p, first, rows);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t col = 0; col < p.cols; ++col) {
+      const int64_t h = first + r - p.top, w = col - p.left;
+      const bool inside = h >= 0 && h < p.h && w >= 0 && w < p.w;
+      const float* pixel = in + (h * p.w + w) * p.c;
+      for (int64_t c = 0; c < p.c; c += block) {
+        float* to = out + c / block * block_floats + (r * p.cols + col) * block;
+        const int64_t n = std::min(block, p.c - c);
+        if (inside) std::copy_n(pixel + c, n, to);
+        else std::fill_n(to, n, 0.0f);
+      }
+    }
+}
+
 #endif
 }  // namespace graft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
