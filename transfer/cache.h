@@ -22,20 +22,25 @@ namespace graft::transfer {
 // mapped file. Immutable, shared between cells and threads.
 class Activations {
  public:
-  virtual ~Activations() = default;
   int64_t blocks() const { return blocks_; }
   int64_t items() const { return items_; }
   const Shape& row_shape() const { return row_shape_; }
   uint64_t key() const { return key_; }  // of prefix weights, data and preprocessing
-  size_t bytes() const { return size_t(items_ * row_shape_.numel()) * dtype_size(dtype_); }
+  size_t bytes() const { return size_t(items_) * row_bytes(); }
   bool on_disk() const { return on_disk_; }
 
-  Tensor gather(std::span<const int64_t> items) const;   // [k, row_shape...]
-  Tensor rows(int64_t begin, int64_t end) const;         // copy
+  Tensor gather(std::span<const int64_t> items) const;  // [k, row_shape...]
+  Tensor rows(int64_t begin, int64_t end) const;        // a copy
 
- protected:
+  // Throws ConfigError unless these are what the chain's own first blocks(), all cacheable, make of `data`.
+  void check_fits(const nn::Chain&, const io::Dataset& data, const Preprocessing&) const;
+
+ private:
   friend class PrefixCache;
-  const std::byte* data_ = nullptr;
+  size_t row_bytes() const { return size_t(row_shape_.numel()) * dtype_size(dtype_); }
+  Tensor make(int64_t rows) const;
+
+  std::shared_ptr<const std::byte> data_;  // with its owner: a tensor or a mapping
   int64_t blocks_ = 0, items_ = 0;
   Shape row_shape_;
   DType dtype_ = DType::f32;
@@ -45,7 +50,8 @@ class Activations {
 
 struct CacheOptions {
   size_t memory_limit = size_t{1} << 30;  // bytes of activations in memory
-  std::filesystem::path folder;           // where the rest goes, in files removed at the end; empty: nothing spills
+  std::filesystem::path folder = {};      // where the rest goes, in files without a name; empty: nothing spills
+  size_t disk_limit = size_t{16} << 30;   // bytes of activations in files
 };
 
 struct CacheStats {
@@ -61,9 +67,8 @@ class PrefixCache {
   PrefixCache(const PrefixCache&) = delete;
 
   // Activations below the cut, for as many of the first `cut` blocks as are cacheable (see below); null when none is, or
-  // when they fit neither in memory nor, for want of a folder, on disk. Entries that nobody holds are dropped, the
-  // longest unused first, when memory is needed; in-use ones that do not fit go to a file. Throws Error when the disk is
-  // full.
+  // when they fit neither in memory nor on disk. Entries that nobody holds are dropped, the longest unused first, when
+  // room is needed; what still does not fit in memory goes to a file. ConfigError: random augmentation. Error: a full disk.
   std::shared_ptr<const Activations> get(nn::Chain&, int64_t cut, const io::Dataset&, const Preprocessing&);
 
   CacheStats stats() const;

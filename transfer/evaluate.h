@@ -25,7 +25,7 @@ struct Evaluation {
 
 struct EvaluateOptions {
   int64_t batch = 250;  // images at once: changes memory and time, never the numbers
-  Preprocessing preprocessing;  // its random parts are left out
+  Preprocessing preprocessing = {};  // its random parts are left out
 };
 
 // In eval mode and without a graph; the mode of `chain` is as before afterwards. Throws ShapeError when the images do not
