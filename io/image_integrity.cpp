@@ -37,6 +37,18 @@ void check_png(ByteSpan b, std::string_view where) {
   }
 }
 
+// Huffman tables: class and slot, 16 counts, then that many symbols. Debian 12's stb_image writes past its own tables when
+// the counts sum to more than 256.
+void check_huffman_tables(ByteSpan segment, std::string_view where) {
+  for (size_t at = 2; at < segment.size();) {
+    check<LoadError>(segment.size() - at >= 17, "{}: JPEG: corrupt Huffman table", where);
+    size_t symbols = 0;
+    for (size_t i = 1; i <= 16; ++i) symbols += byte_at(segment, at + i);
+    check<LoadError>(symbols <= 256 && symbols <= segment.size() - at - 17, "{}: JPEG: corrupt Huffman table", where);
+    at += 17 + symbols;
+  }
+}
+
 // Walks marker segments; inside a scan, FF 00 is data and FF D0..D7 are restart markers.
 void check_jpeg(ByteSpan b, std::string_view where) {
   bool in_scan = false;
@@ -53,6 +65,7 @@ void check_jpeg(ByteSpan b, std::string_view where) {
     const size_t length = big_endian(b, at, 2);
     check<LoadError>(length >= 2, "{}: JPEG: corrupt: segment of length {} at byte {}", where, length, at);
     check<LoadError>(length <= b.size() - at, "{}: JPEG: truncated", where);
+    if (marker == 0xc4) check_huffman_tables(b.subspan(at, length), where);
     at += length;
     in_scan = marker == 0xda;
   }

@@ -1,4 +1,6 @@
 // Archives, IDX, CIFAR and images: round trips, and what damaged or hostile files get.
+#include <algorithm>
+
 #include "io/archive.h"
 #include "io/cifar.h"
 #include "io/idx.h"
@@ -159,6 +161,15 @@ TEST_CASE("images: a corrupt PNG, an absurd size and other formats are refused")
   CHECK_THROWS_AS(decode_image(bmp, "x"), LoadError);
   CHECK(message_of<LoadError>([] { decode_image(to_bytes("GIF89a"), "f.gif"); }) == "f.gif: expected a PNG, JPEG or BMP image");
   CHECK_THROWS_AS(decode_image(png, "x", 2), ConfigError);
+}
+
+TEST_CASE("images: a JPEG whose Huffman table has more than 256 symbols is refused before it is decoded") {
+  Bytes jpeg = make_jpeg(pattern(8, 8, 3), 80);
+  const Bytes marker = {std::byte{0xff}, std::byte{0xc4}};
+  const auto table = std::search(jpeg.begin(), jpeg.end(), marker.begin(), marker.end());
+  REQUIRE(table != jpeg.end());
+  std::fill_n(table + 5, 16, std::byte{0xff});
+  CHECK(message_of<LoadError>([&] { decode_image(jpeg, "f"); }) == "f: JPEG: corrupt Huffman table");
 }
 
 TEST_CASE("resize: constants stay, means stay, identity is exact, twice as small averages") {
