@@ -12,8 +12,8 @@ struct TensorRow {
   std::string name;
   Shape shape;
   DType dtype;
-  bool parameter;                 // counting rule: is_parameter()
-  double min, max, mean, std;     // of the finite values (std of the population); NaN where there is none
+  bool parameter;              // counting rule: is_parameter()
+  double min, max, mean, std;  // of the finite values (std of the population); NaN where there is none
   int64_t nan = 0, inf = 0;
 };
 
@@ -25,8 +25,8 @@ struct Inspection {
   int64_t parameters = 0, buffers = 0, bytes = 0, nan = 0, inf = 0;  // parameters and buffers count elements
 };
 
-// Parameters are the tensors of a float type except those that batch norm does not train: names whose last part is
-// running_mean or running_var (num_batches_tracked is an integer).
+// Parameters are the tensors of a float type except those that batch norm does not train (names whose last part is
+// running_mean or running_var; num_batches_tracked is an integer) and the state of an optimizer ("optimizer.NAME").
 bool is_parameter(std::string_view name, DType);
 
 TensorRow describe(const std::string& name, const Tensor&);

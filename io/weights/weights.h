@@ -18,8 +18,9 @@ using Metadata = std::map<std::string, std::string>;
 enum class WeightFormat { safetensors, torch_zip, torch_legacy, npz, npy };
 std::string_view name(WeightFormat);
 
-// What one file may unpack to, compressed entries and expanded views together.
-inline constexpr int64_t kMaxUnpackedBytes = int64_t{8} << 30;
+// What the compressed entries of one file may unpack to in all. Files that are not compressed have no limit but their
+// size.
+inline constexpr int64_t kMaxUnpackedBytes = int64_t{4} << 30;
 
 struct WeightFile {
   WeightFormat format;

@@ -3,10 +3,11 @@
 #include <filesystem>
 
 #include "io/weights/safetensors.h"
-#include "kernels/common/half.h"
+#include "tests/io/helpers.h"
 
 using namespace graft;
 using namespace graft::io;
+using test::contains;
 
 namespace {
 
@@ -25,23 +26,16 @@ std::string refusal(const std::string& content) {
   return "accepted";
 }
 
-bool contains(const std::string& text, std::string_view part) {
-  INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("safetensors: every dtype, scalars and empty tensors come back as they were") {
-  NamedTensors tensors = {{"bytes", Tensor::from<uint8_t>({1, 2, 3}, {3})},
-                          {"f32", Tensor::from<float>({1.5f, -2, 3, 4, 5, 6}, {2, 3})},
-                          {"f16", Tensor::full({5}, 0.5, DType::f16)},
-                          {"bf16", Tensor::full({1, 7}, -3, DType::bf16)},
-                          {"i32", Tensor::from<int32_t>({-7}, {1})},
-                          {"step", Tensor::full({}, 41, DType::i64)},
-                          {"f64", Tensor::from<double>({1e300, -0.0}, {2})},
-                          {"empty", Tensor::empty({0, 3})}};
-  const auto path = std::filesystem::temp_directory_path() / "graft_safetensors_test.safetensors";
+  NamedTensors tensors = {
+      {"bytes", Tensor::from<uint8_t>({1, 2, 3}, {3})},  {"f32", Tensor::from<float>({1.5f, -2, 3, 4, 5, 6}, {2, 3})},
+      {"f16", Tensor::full({5}, 0.5, DType::f16)},       {"bf16", Tensor::full({1, 7}, -3, DType::bf16)},
+      {"i32", Tensor::from<int32_t>({-7}, {1})},         {"step", Tensor::full({}, 41, DType::i64)},
+      {"f64", Tensor::from<double>({1e300, -0.0}, {2})}, {"empty", Tensor::empty({0, 3})}};
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "a.safetensors";
   save_safetensors(path, tensors, {{"note", "a \"quoted\"\nline, \xC3\xA9"}});
   const WeightFile back = load_weight_file(path);
   CHECK(back.metadata.at("note") == "a \"quoted\"\nline, \xC3\xA9");
@@ -55,7 +49,8 @@ TEST_CASE("safetensors: every dtype, scalars and empty tensors come back as they
   }
   const Bytes raw = read_file(path);
   const std::string content(reinterpret_cast<const char*>(raw.data()), raw.size());
-  for (size_t n = 0; n < content.size(); ++n) CHECK_THROWS_AS(parse_weights(bytes_of(content.substr(0, n)), "f"), LoadError);
+  for (size_t n = 0; n < content.size(); ++n)
+    CHECK_THROWS_AS(parse_weights(bytes_of(content.substr(0, n)), "f"), LoadError);
   CHECK_THROWS_AS(parse_weights(bytes_of(content + "x"), "f"), LoadError);
   std::filesystem::remove(path);
   CHECK_THROWS_AS(save_safetensors(path, {tensors[0], tensors[0]}), ConfigError);

@@ -1,0 +1,12 @@
+#include "io/checkpoint.h"
+
+using namespace graft;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const io::ByteSpan bytes = std::as_bytes(std::span(data, size));
+  try {
+    io::parse_checkpoint(bytes, "input");
+  } catch (const LoadError&) {
+  }
+  return 0;
+}
