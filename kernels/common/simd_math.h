@@ -1,5 +1,5 @@
-// For *_cpu.cpp files, after simd.h: Highway's elementary functions, made to keep NaN (its Exp and Log return a number).
-// (No include guard of its own: it is compiled again for every target.)
+// For *_cpu.cpp files, after simd.h: Highway's elementary functions, made to keep NaN (its Exp and Log return a
+// number). (No include guard of its own: it is compiled again for every target.)
 #include "hwy/contrib/math/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,5 +1,5 @@
-// Copies `count` blocks of `block` adjacent elements; the begins of neighbours are x_stride and y_stride elements apart.
-// Slice and concat along any axis of a contiguous tensor, and the gradients of both, are such copies.
+// Copies `count` blocks of `block` adjacent elements; the begins of neighbours are x_stride and y_stride elements
+// apart. Slice and concat along any axis of a contiguous tensor, and the gradients of both, are such copies.
 #pragma once
 #include "kernels/common/context.h"
 

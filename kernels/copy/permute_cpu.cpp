@@ -1,5 +1,6 @@
-// Every permutation is, for each setting of the other axes, the transposition of a matrix: of the axis that is innermost in
-// y and the one that is innermost in x. It runs in tiles that stay in L1; where both are one axis, rows are copied.
+// Every permutation is, for each setting of the other axes, the transposition of a matrix: of the axis that is
+// innermost in y and the one that is innermost in x. It runs in tiles that stay in L1; where both are one axis, rows
+// are copied.
 #include <algorithm>
 #include <cstring>
 

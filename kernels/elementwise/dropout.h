@@ -1,6 +1,6 @@
 // Inverted dropout (Srivastava et al. 2014): y[i] = x[i] / (1 - p) with probability 1 - p, else 0 x[i].
-// Element i is dropped when stream.uniform(i) < p: the same elements on every backend. No mask is kept: the backward pass
-// is the forward pass on dy with the same stream. (0 times a NaN is a NaN: a diverged run must be seen.)
+// Element i is dropped when stream.uniform(i) < p: the same elements on every backend. No mask is kept: the backward
+// pass is the forward pass on dy with the same stream. (0 times a NaN is a NaN: a diverged run must be seen.)
 #pragma once
 #include <cmath>
 

@@ -30,7 +30,8 @@ HWY_INLINE void multiply(VU v, uint32_t by, VU& high, VU& low) {
   low = hn::Mul(v, m);
 }
 
-// words[4 kLanes] of the stream, from word 4 index on; index is a multiple of kLanes, so its upper half is one for all lanes.
+// words[4 kLanes] of the stream, from word 4 index on; index is a multiple of kLanes, so its upper half is one for all
+// lanes.
 HWY_INLINE void philox(const Philox& stream, uint64_t index, uint32_t* words) {
   const U32 d;
   VU c0 = hn::Iota(d, uint32_t(index)), c1 = hn::Set(d, uint32_t(index >> 32));
@@ -76,7 +77,9 @@ namespace graft::cpu {
 HWY_EXPORT(Drop);
 
 void dropout_forward(Context& context, float* y, const float* x, const DropoutParams& p) {
-  context.pool().parallel_range(p.n, 1 << 13, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(Drop)(y, x, p, begin, end); });
+  context.pool().parallel_range(p.n, 1 << 13, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(Drop)(y, x, p, begin, end);
+  });
 }
 
 GRAFT_KERNEL(dropout, forward, cpu, float, DropoutForward);

@@ -5,9 +5,9 @@
 namespace graft {
 
 struct EmbeddingParams {
-  int64_t n;            // ids
-  int64_t vocabulary;   // V, rows of the table
-  int64_t features;     // D
+  int64_t n;           // ids
+  int64_t vocabulary;  // V, rows of the table
+  int64_t features;    // D
 };
 
 // y[n, D], weight[V, D], ids[n]. ShapeError names the first id outside [0, V), before anything is written.

@@ -1,5 +1,6 @@
 // Losses: the mean over the batch, one value.
-//   cross_entropy  loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc, q = (1 - smoothing) onehot(label) + smoothing / C
+//   cross_entropy  loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc, q = (1 - smoothing) onehot(label) +
+//   smoothing / C
 //                  dx_nc = dloss / N (softmax(x_n)_c - q_nc)
 //   mse            loss = mean (x - target)^2, dx = -dtarget = 2 dloss / n (x - target)
 #pragma once
@@ -16,13 +17,15 @@ struct MseParams {
   int64_t n;
 };
 
-// loss[1]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no digits.
+// loss[1]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no
+// digits.
 template <class T>
-using CrossEntropyForward = void(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams&);
+using CrossEntropyForward = void(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels,
+                                 const CrossEntropyParams&);
 // dloss[1]
 template <class T>
-using CrossEntropyBackward = void(Context&, T* dx, const T* dloss, const T* x, const T* normaliser, const int64_t* labels,
-                                  const CrossEntropyParams&);
+using CrossEntropyBackward = void(Context&, T* dx, const T* dloss, const T* x, const T* normaliser,
+                                  const int64_t* labels, const CrossEntropyParams&);
 template <class T>
 using MseForward = void(Context&, T* loss, const T* x, const T* target, const MseParams&);
 // dx, dtarget: null when not needed.
@@ -31,7 +34,8 @@ using MseBackward = void(Context&, T* dx, T* dtarget, const T* dloss, const T* x
 
 inline void check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes) {
   for (int64_t i = 0; i < n; ++i)
-    check<ShapeError>(labels[i] >= 0 && labels[i] < classes, "{}: labels: row {}: expected 0 to {}, got {}", op, i, classes - 1, labels[i]);
+    check<ShapeError>(labels[i] >= 0 && labels[i] < classes, "{}: labels: row {}: expected 0 to {}, got {}", op, i,
+                      classes - 1, labels[i]);
 }
 
 namespace cpu {

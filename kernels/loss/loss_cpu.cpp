@@ -1,4 +1,5 @@
-// Each row's or chunk's term is stored, then all are added in order in double: the same bits with any number of threads.
+// Each row's or chunk's term is stored, then all are added in order in double: the same bits with any number of
+// threads.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/loss/loss_cpu.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -24,14 +25,17 @@ float CrossEntropyRow(float* normaliser, const float* x, int64_t label, const Cr
   if (p.smoothing == 0) return loss;
   const VF vmax = hn::Set(F32(), max);
   VF away = hn::Zero(F32());
-  for_vectors(p.classes, [&](int64_t c, auto lanes) { away = hn::Add(away, hn::Sub(vmax, lanes.load_or(x + c, vmax))); });
+  for_vectors(p.classes,
+              [&](int64_t c, auto lanes) { away = hn::Add(away, hn::Sub(vmax, lanes.load_or(x + c, vmax))); });
   return loss + float(p.smoothing / double(p.classes)) * sum_lanes(away);
 }
 
-void CrossEntropyRowGradient(float* dx, float scale, const float* x, const float* normaliser, int64_t label, const CrossEntropyParams& p) {
+void CrossEntropyRowGradient(float* dx, float scale, const float* x, const float* normaliser, int64_t label,
+                             const CrossEntropyParams& p) {
   const F32 d;
   const float uniform = float(p.smoothing / double(p.classes));
-  const VF max = hn::Set(d, normaliser[0]), log_sum = hn::Set(d, normaliser[1]), q = hn::Set(d, uniform), s = hn::Set(d, scale);
+  const VF max = hn::Set(d, normaliser[0]), log_sum = hn::Set(d, normaliser[1]), q = hn::Set(d, uniform),
+           s = hn::Set(d, scale);
   for_vectors(p.classes, [&](int64_t c, auto lanes) {
     const VF probability = exp_of(hn::Sub(hn::Sub(lanes.load(x + c), max), log_sum));
     lanes.store(hn::Mul(s, hn::Sub(probability, q)), dx + c);
@@ -50,7 +54,8 @@ float SquaredDistance(const float* x, const float* target, int64_t n) {
 }
 
 void ScaledDifference(float* out, const float* x, const float* target, float scale, int64_t n) {
-  map_floats(out, n, [&](VF a, VF b) { return hn::Mul(hn::Set(F32(), scale), hn::Sub(a, b)); }, x, target);
+  map_floats(
+      out, n, [&](VF a, VF b) { return hn::Mul(hn::Set(F32(), scale), hn::Sub(a, b)); }, x, target);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -67,7 +72,8 @@ HWY_EXPORT(ScaledDifference);
 static int64_t grain(int64_t cols) { return cols < (1 << 12) ? (1 << 12) / (cols ? cols : 1) : 1; }
 constexpr int64_t kChunk = 1 << 12;  // terms summed in float before they enter the double sum
 
-void cross_entropy_forward(Context& context, float* loss, float* normaliser, const float* x, const int64_t* labels, const CrossEntropyParams& p) {
+void cross_entropy_forward(Context& context, float* loss, float* normaliser, const float* x, const int64_t* labels,
+                           const CrossEntropyParams& p) {
   check_labels("cross_entropy", labels, p.n, p.classes);
   auto rows = context.scratch<float>(size_t(p.n));
   context.pool().parallel_range(p.n, grain(p.classes), [&](int64_t begin, int64_t end) {
@@ -84,7 +90,8 @@ void cross_entropy_backward(Context& context, float* dx, const float* dloss, con
   const float scale = *dloss / float(p.n);
   context.pool().parallel_range(p.n, grain(p.classes), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      HWY_DYNAMIC_DISPATCH(CrossEntropyRowGradient)(dx + n * p.classes, scale, x + n * p.classes, normaliser + 2 * n, labels[n], p);
+      HWY_DYNAMIC_DISPATCH(CrossEntropyRowGradient)
+      (dx + n * p.classes, scale, x + n * p.classes, normaliser + 2 * n, labels[n], p);
   });
 }
 
@@ -98,7 +105,8 @@ void mse_forward(Context& context, float* loss, const float* x, const float* tar
   *loss = float(sum / double(p.n));
 }
 
-void mse_backward(Context& context, float* dx, float* dtarget, const float* dloss, const float* x, const float* target, const MseParams& p) {
+void mse_backward(Context& context, float* dx, float* dtarget, const float* dloss, const float* x, const float* target,
+                  const MseParams& p) {
   const float scale = 2 * *dloss / float(p.n);
   context.pool().parallel_range(p.n, kChunk, [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;

@@ -28,7 +28,8 @@ HWY_INLINE void sum_rows(int64_t rows, VF (&sums)[kSums], F f) {
   for (; r + 4 <= rows; r += 4)
     for (int i = 0; i < 4; ++i) f(r + i, chains[i]);
   for (; r < rows; ++r) f(r, chains[0]);
-  for (int k = 0; k < kSums; ++k) sums[k] = hn::Add(hn::Add(chains[0][k], chains[1][k]), hn::Add(chains[2][k], chains[3][k]));
+  for (int k = 0; k < kSums; ++k)
+    sums[k] = hn::Add(hn::Add(chains[0][k], chains[1][k]), hn::Add(chains[2][k], chains[3][k]));
 }
 
 // Of x[rows, C]: mean[C] and what is missing of it in error[C], as the float of a large mean is too coarse for its
@@ -37,9 +38,9 @@ void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float*
   const VF per_row = hn::Set(F32(), 1.0f / float(rows));
   for_vectors(channels, [&](int64_t c, auto lanes) {
     VF sum[1], second[2];
-    sum_rows(rows, sum, [&](int64_t r, VF (&a)[1]) { a[0] = hn::Add(a[0], lanes.load(x + r * channels + c)); });
+    sum_rows(rows, sum, [&](int64_t r, VF(&a)[1]) { a[0] = hn::Add(a[0], lanes.load(x + r * channels + c)); });
     const VF m = hn::Mul(sum[0], per_row);
-    sum_rows(rows, second, [&](int64_t r, VF (&a)[2]) {
+    sum_rows(rows, second, [&](int64_t r, VF(&a)[2]) {
       const VF d = hn::Sub(lanes.load(x + r * channels + c), m);
       a[0] = hn::Add(a[0], d);
       a[1] = hn::MulAdd(d, d, a[1]);
@@ -52,11 +53,12 @@ void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float*
 }
 
 // sum_dy[C] = sum dy, sum_dyx[C] = sum dy (x - center).
-void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channels, const float* center, float* sum_dy, float* sum_dyx) {
+void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channels, const float* center, float* sum_dy,
+                  float* sum_dyx) {
   for_vectors(channels, [&](int64_t c, auto lanes) {
     const VF m = lanes.load(center + c);
     VF sums[2];
-    sum_rows(rows, sums, [&](int64_t r, VF (&a)[2]) {
+    sum_rows(rows, sums, [&](int64_t r, VF(&a)[2]) {
       const VF g = lanes.load(dy + r * channels + c);
       a[0] = hn::Add(a[0], g);
       a[1] = hn::MulAdd(g, hn::Sub(lanes.load(x + r * channels + c), m), a[1]);
@@ -67,7 +69,8 @@ void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channel
 }
 
 // y = (x - center) scale + shift.
-void Apply(float* y, const float* x, int64_t rows, int64_t channels, const float* center, const float* scale, const float* shift) {
+void Apply(float* y, const float* x, int64_t rows, int64_t channels, const float* center, const float* scale,
+           const float* shift) {
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels)
     for_vectors(channels, [&](int64_t c, auto lanes) {
       const VF d = hn::Sub(lanes.load(x + c), lanes.load(center + c));
@@ -88,7 +91,9 @@ void ApplyGradient(float* dx, const float* dy, const float* x, int64_t rows, int
 
 void Multiply(float* dx, const float* dy, int64_t rows, int64_t channels, const float* scale) {
   for (int64_t r = 0; r < rows; ++r, dy += channels, dx += channels)
-    for_vectors(channels, [&](int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(dy + c), lanes.load(scale + c)), dx + c); });
+    for_vectors(channels, [&](int64_t c, auto lanes) {
+      lanes.store(hn::Mul(lanes.load(dy + c), lanes.load(scale + c)), dx + c);
+    });
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -134,7 +139,9 @@ void channel_moments(Context& context, const float* x, const Extent& e, double* 
   });
   context.pool().parallel_for(e.batches, [&](int64_t b, int) {
     const float* sample = partial.get() + 3 * b * chunks * C;
-    const auto chunk_mean = [&](int64_t k, int64_t c) { return double(sample[3 * k * C + c]) + sample[(3 * k + 1) * C + c]; };
+    const auto chunk_mean = [&](int64_t k, int64_t c) {
+      return double(sample[3 * k * C + c]) + sample[(3 * k + 1) * C + c];
+    };
     double *m = mean + b * C, *v = var + b * C;
     std::fill_n(m, C, 0.0);
     std::fill_n(v, C, 0.0);
@@ -149,7 +156,8 @@ void channel_moments(Context& context, const float* x, const Extent& e, double* 
 }
 
 // sum_dy, sum_dyx [batches, C]: of dy and dy (x - center); center[batches, C]
-void channel_gradient_sums(Context& context, const float* dy, const float* x, const Extent& e, const float* center, double* sum_dy, double* sum_dyx) {
+void channel_gradient_sums(Context& context, const float* dy, const float* x, const Extent& e, const float* center,
+                           double* sum_dy, double* sum_dyx) {
   const int64_t chunks = e.chunks(), C = e.channels;
   auto partial = context.scratch<float>(size_t(2 * e.batches * chunks * C));
   for_chunks(context, e, [&](int64_t b, int64_t chunk, int64_t at, int64_t rows) {
@@ -167,12 +175,13 @@ void channel_gradient_sums(Context& context, const float* dy, const float* x, co
   });
 }
 
-// y = (x - mean) rstd weight + bias with mean, rstd [batches, groups] of `width` channels. The float nearest to the mean
-// is taken off first, the rest of it goes into the shift.
-void normalise(Context& context, float* y, const float* x, const Extent& e, int64_t width, const double* mean, const double* rstd,
-               const float* weight, const float* bias) {
+// y = (x - mean) rstd weight + bias with mean, rstd [batches, groups] of `width` channels. The float nearest to the
+// mean is taken off first, the rest of it goes into the shift.
+void normalise(Context& context, float* y, const float* x, const Extent& e, int64_t width, const double* mean,
+               const double* rstd, const float* weight, const float* bias) {
   const int64_t n = e.batches * e.channels;
-  auto center = context.scratch<float>(size_t(n)), scale = context.scratch<float>(size_t(n)), shift = context.scratch<float>(size_t(n));
+  auto center = context.scratch<float>(size_t(n)), scale = context.scratch<float>(size_t(n)),
+       shift = context.scratch<float>(size_t(n));
   for (int64_t i = 0; i < n; ++i) {
     const int64_t c = i % e.channels, g = i / width;
     const double s = rstd[g] * value(weight, c, 1);
@@ -187,7 +196,8 @@ void normalise(Context& context, float* y, const float* x, const Extent& e, int6
 }
 
 // mean, rstd [batches, groups] from the channels' moments.
-void group_moments(const Extent& e, int64_t width, double eps, const double* channel_mean, const double* channel_var, double* mean, double* rstd) {
+void group_moments(const Extent& e, int64_t width, double eps, const double* channel_mean, const double* channel_var,
+                   double* mean, double* rstd) {
   for (int64_t g = 0; g < e.batches * e.channels / width; ++g) {
     double m = 0, var = 0;
     for (int64_t i = g * width; i < (g + 1) * width; ++i) m += channel_mean[i] / double(width);
@@ -202,7 +212,8 @@ void group_moments(const Extent& e, int64_t width, double eps, const double* cha
 
 }  // namespace
 
-void group_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight, const float* bias, const GroupNormParams& p) {
+void group_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
+                        const float* bias, const GroupNormParams& p) {
   const Extent e{p.batches, p.rows, p.channels};
   const size_t channels = size_t(p.batches * p.channels), groups = size_t(p.batches * p.groups);
   auto channel_mean = context.scratch<double>(channels), channel_var = context.scratch<double>(channels);
@@ -214,8 +225,8 @@ void group_norm_forward(Context& context, float* y, float* mean, float* rstd, co
   normalise(context, y, x, e, p.channels / p.groups, m.get(), s.get(), weight, bias);
 }
 
-void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x, const float* weight,
-                         const float* mean, const float* rstd, const GroupNormParams& p) {
+void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
+                         const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
   const Extent e{p.batches, p.rows, p.channels};
   const int64_t width = p.channels / p.groups, n = p.batches * p.channels;
   auto sum_dy = context.scratch<double>(size_t(n)), sum_dyx = context.scratch<double>(size_t(n));
@@ -249,14 +260,16 @@ void group_norm_backward(Context& context, float* dx, float* dweight, float* dbi
   }
   for_chunks(context, e, [&](int64_t b, int64_t, int64_t at, int64_t rows) {
     const int64_t c = b * p.channels;
-    HWY_DYNAMIC_DISPATCH(ApplyGradient)(dx + at, dy + at, x + at, rows, p.channels, center.get() + c, scale.get() + c, slope.get() + c, shift.get() + c);
+    HWY_DYNAMIC_DISPATCH(ApplyGradient)
+    (dx + at, dy + at, x + at, rows, p.channels, center.get() + c, scale.get() + c, slope.get() + c, shift.get() + c);
   });
 }
 
-void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, float* running_mean, float* running_var, const float* x,
-                        const float* weight, const float* bias, const BatchNormParams& p) {
+void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, float* running_mean, float* running_var,
+                        const float* x, const float* weight, const float* bias, const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
-  auto m = context.scratch<double>(size_t(p.channels)), var = context.scratch<double>(size_t(p.channels)), s = context.scratch<double>(size_t(p.channels));
+  auto m = context.scratch<double>(size_t(p.channels)), var = context.scratch<double>(size_t(p.channels)),
+       s = context.scratch<double>(size_t(p.channels));
   channel_moments(context, x, e, m.get(), var.get());
   const double unbiased = double(p.rows) / double(p.rows - 1);
   for (int64_t c = 0; c < p.channels; ++c) {
@@ -270,13 +283,14 @@ void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, fl
   normalise(context, y, x, e, 1, m.get(), s.get(), weight, bias);
 }
 
-void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x, const float* weight,
-                         const float* mean, const float* rstd, const BatchNormParams& p) {
-  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, {1, p.rows, p.channels, p.channels, p.eps});
+void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
+                         const float* weight, const float* mean, const float* rstd, const BatchNormParams& p) {
+  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd,
+                      {1, p.rows, p.channels, p.channels, p.eps});
 }
 
-void batch_norm_frozen_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const float* mean,
-                               const float* var, const BatchNormParams& p) {
+void batch_norm_frozen_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
+                               const float* mean, const float* var, const BatchNormParams& p) {
   auto m = context.scratch<double>(size_t(p.channels)), s = context.scratch<double>(size_t(p.channels));
   for (int64_t c = 0; c < p.channels; ++c) {
     m[size_t(c)] = mean[c];
@@ -285,8 +299,9 @@ void batch_norm_frozen_forward(Context& context, float* y, const float* x, const
   normalise(context, y, x, {1, p.rows, p.channels}, 1, m.get(), s.get(), weight, bias);
 }
 
-void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                                const float* weight, const float* mean, const float* var, const BatchNormParams& p) {
+void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy,
+                                const float* x, const float* weight, const float* mean, const float* var,
+                                const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
   auto sum_dy = context.scratch<double>(size_t(p.channels)), sum_dyx = context.scratch<double>(size_t(p.channels));
   auto scale = context.scratch<float>(size_t(p.channels));

@@ -40,11 +40,15 @@ HWY_INLINE void with_denominators(const float* x, float* padded, const LrnParams
     const VF v = lanes.load(x + c);
     lanes.store(hn::Mul(v, v), padded + p.size / 2 + c);
   });
-  for_vectors(p.channels, [&](int64_t c, auto lanes) { f(c, lanes, lanes.load(x + c), hn::MulAdd(a, window_sum(padded, c, p.size, lanes), k)); });
+  for_vectors(p.channels, [&](int64_t c, auto lanes) {
+    f(c, lanes, lanes.load(x + c), hn::MulAdd(a, window_sum(padded, c, p.size, lanes), k));
+  });
 }
 
 void LrnRow(float* y, const float* x, float* padded, const LrnParams& p) {
-  with_denominators(x, padded, p, [&](int64_t c, auto lanes, VF v, VF d) { lanes.store(hn::Mul(v, inverse_power(d, p.beta)), y + c); });
+  with_denominators(x, padded, p, [&](int64_t c, auto lanes, VF v, VF d) {
+    lanes.store(hn::Mul(v, inverse_power(d, p.beta)), y + c);
+  });
 }
 
 void LrnRowGradient(float* dx, const float* dy, const float* x, float* padded, const LrnParams& p) {
@@ -82,7 +86,9 @@ static void for_rows(Context& context, const LrnParams& p, F f) {
 }
 
 void lrn_forward(Context& context, float* y, const float* x, const LrnParams& p) {
-  for_rows(context, p, [&](int64_t r, float* buffer) { HWY_DYNAMIC_DISPATCH(LrnRow)(y + r * p.channels, x + r * p.channels, buffer, p); });
+  for_rows(context, p, [&](int64_t r, float* buffer) {
+    HWY_DYNAMIC_DISPATCH(LrnRow)(y + r * p.channels, x + r * p.channels, buffer, p);
+  });
 }
 
 void lrn_backward(Context& context, float* dx, const float* dy, const float* x, const LrnParams& p) {

@@ -17,7 +17,9 @@ using I32 = hn::RebindToSigned<F32>;
 using VI = hn::Vec<I32>;
 
 HWY_INLINE void store_taps(VI v, int32_t* p, Whole) { hn::StoreU(v, I32(), p); }
-HWY_INLINE void store_taps(VI v, int32_t* p, Part part) { part.store(hn::BitCast(F32(), v), reinterpret_cast<float*>(p)); }
+HWY_INLINE void store_taps(VI v, int32_t* p, Part part) {
+  part.store(hn::BitCast(F32(), v), reinterpret_cast<float*>(p));
+}
 HWY_INLINE VI load_taps(const int32_t* p, Whole) { return hn::LoadU(I32(), p); }
 HWY_INLINE VI load_taps(const int32_t* p, Part part) {
   return hn::BitCast(I32(), part.load(reinterpret_cast<const float*>(p)));
@@ -127,7 +129,8 @@ void MaxBackward(float* dx, const float* dy, const int32_t* tap, int64_t begin, 
 
 void AvgBackward(float* dx, const float* dy, int64_t begin, int64_t end, const Pool2dParams& p) {
   gather(dx, begin, end, p, [&](int64_t window, int64_t c, auto lanes) {
-    const PoolSpan rows = pool_span(window / p.ow % p.oh, p.h, p.kh, p), columns = pool_span(window % p.ow, p.w, p.kw, p);
+    const PoolSpan rows = pool_span(window / p.ow % p.oh, p.h, p.kh, p),
+                   columns = pool_span(window % p.ow, p.w, p.kw, p);
     const VF g = hn::Mul(lanes.load(dy + window * p.c + c), hn::Set(F32(), 1.0f / float(rows.padded * columns.padded)));
     return [=](int32_t) { return g; };
   });

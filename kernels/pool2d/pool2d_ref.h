@@ -3,7 +3,8 @@
 
 namespace graft::ref {
 
-// f(output element, its window's rows, columns, offset of channel c of image n in x), for every output element in order.
+// f(output element, its window's rows, columns, offset of channel c of image n in x), for every output element in
+// order.
 template <class F>
 void for_windows(const Pool2dParams& p, F f) {
   int64_t out = 0;

@@ -18,7 +18,9 @@ void Spread(float* dx, const float* dy, int64_t n, int64_t inner, float divisor,
   const VF by = hn::Set(F32(), divisor);
   for (int64_t row = first; row < last; ++row)
     if (inner == 1) std::fill_n(dx + row * n, n, dy[row] / divisor);
-    else map_floats(dx + row * inner, inner, [by](VF v) { return hn::Div(v, by); }, dy + row / n * inner);
+    else
+      map_floats(
+          dx + row * inner, inner, [by](VF v) { return hn::Div(v, by); }, dy + row / n * inner);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE

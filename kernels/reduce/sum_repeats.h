@@ -18,6 +18,6 @@ struct SumRepeatsParams {
 namespace cpu {
 // f may be null: 1.
 void sum_repeats(Context&, float* out, const float* x, const float* f, const SumRepeatsParams&);
-}
+}  // namespace cpu
 
 }  // namespace graft

@@ -6,11 +6,11 @@ namespace graft::nn {
 
 class Ema {
  public:
-  // The averages start as copies of the tensors (parameters and, if wanted, buffers). ConfigError: decay outside [0, 1).
+  // The averages start as copies of the tensors: parameters and, if wanted, buffers. ConfigError: decay not in [0, 1).
   Ema(NamedTensors tensors, double decay);
 
-  void update();         // after every optimizer step
-  void swap();           // averages into the network and its weights out; a second call undoes it
+  void update();  // after every optimizer step
+  void swap();    // averages into the network and its weights out; a second call undoes it
   const NamedTensors& averages() const { return averages_; }  // for checkpoints; copy_from restores
 
  private:

@@ -8,7 +8,8 @@
 
 namespace graft::nn {
 
-// Parameters that share their multipliers. Named, as Module::named_parameters() gives them: errors and checkpoints use the names.
+// Parameters that share their multipliers. Named, as Module::named_parameters() gives them: errors and checkpoints use
+// the names.
 struct ParamGroup {
   NamedTensors params;
   double lr_multiplier = 1, decay_multiplier = 1;
@@ -16,20 +17,21 @@ struct ParamGroup {
 
 class Optimizer {
  public:
-  // ConfigError: a parameter that is frozen (requires_grad is off), named twice or in the list twice; a negative multiplier;
-  // no parameter at all.
+  // ConfigError: a parameter that is frozen (requires_grad is off), named twice or in the list twice; a negative
+  // multiplier; no parameter at all.
   explicit Optimizer(std::vector<ParamGroup> groups);
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
 
-  // Changes every parameter by its gradient, at rate lr times its group's multiplier. Error naming a parameter without a
-  // gradient, before anything is changed: a layer that silently does not train looks exactly like a transfer result.
+  // Changes every parameter by its gradient, at rate lr times its group's multiplier. Error naming a parameter without
+  // a gradient, before anything is changed: a layer that silently does not train looks exactly like a transfer result.
   void step(double lr);
   void zero_grad();
   int64_t steps() const { return steps_; }  // taken so far
   const std::vector<ParamGroup>& groups() const { return groups_; }
 
-  // For checkpoints: "steps" (i64[1]) and per parameter its state ("conv1.weight.velocity"), sharing this optimizer's data.
+  // For checkpoints: "steps" (i64[1]) and per parameter its state ("conv1.weight.velocity"), sharing this optimizer's
+  // data.
   NamedTensors state() const;
   // Copies such a list. LoadError lists what is missing, unexpected or of another shape; then nothing was changed.
   void load_state(const NamedTensors& state);

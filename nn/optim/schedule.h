@@ -1,5 +1,5 @@
-// Learning rates as pure functions of the step (the first is 0). All factories throw ConfigError for arguments that make
-// no sense. A step at or beyond the end keeps the last rate.
+// Learning rates as pure functions of the step (the first is 0). All factories throw ConfigError for arguments that
+// make no sense. A step at or beyond the end keeps the last rate.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -17,12 +17,12 @@ Schedule step_decay(double lr, int64_t total, std::vector<double> fractions, dou
 // From lr to lr_end along half a cosine (Loshchilov & Hutter 2017): lr_end is reached at step `total`.
 Schedule cosine(double lr, int64_t total, double lr_end = 0);
 
-// Smith & Topin 2018 with cosine arcs: from lr / start_div to lr over warm_fraction of the steps, then down to lr / end_div at
-// the last step, total - 1. (PyTorch's OneCycleLR with final_div_factor = end_div / start_div.)
+// Smith & Topin 2018 with cosine arcs: from lr / start_div to lr over warm_fraction of the steps, then down to lr /
+// end_div at the last step, total - 1. (PyTorch's OneCycleLR with final_div_factor = end_div / start_div.)
 Schedule one_cycle(double lr, int64_t total, double warm_fraction = 0.25, double start_div = 25, double end_div = 1e5);
 
-// Howard & Ruder 2018: cut = floor(total cut_fraction); p = t / cut below the cut, else 1 - (t - cut) / (cut (1 / cut_fraction - 1));
-// the rate is lr (1 + p (ratio - 1)) / ratio.
+// Howard & Ruder 2018: cut = floor(total cut_fraction); p = t / cut below the cut, else 1 - (t - cut) / (cut (1 /
+// cut_fraction - 1)); the rate is lr (1 + p (ratio - 1)) / ratio.
 Schedule slanted_triangular(double lr, int64_t total, double cut_fraction = 0.1, double ratio = 32);
 
 // The first `steps` rates of `then` are multiplied by (step + 1) / (steps + 1).

@@ -7,7 +7,8 @@ namespace graft {
 
 // x[.., C]; weight, bias, running_mean, running_var [C] (Ioffe & Szegedy 2015).
 // training: mean and var over all but the last dimension, which needs at least two values a channel (ShapeError);
-//   running = (1 - momentum) running + momentum batch, in place, with the unbiased variance; running_* may be undefined.
+//   running = (1 - momentum) running + momentum batch, in place, with the unbiased variance; running_* may be
+//   undefined.
 // otherwise (evaluation, and frozen layers of a net in training): mean and var are running_mean and running_var, which
 //   never change; differentiable in x, weight and bias.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,

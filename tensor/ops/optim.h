@@ -1,5 +1,5 @@
-// One optimizer step over many parameters at once: changes weights and state in place and bumps their versions, so that a
-// graph recorded before the step refuses to run backward.
+// One optimizer step over many parameters at once: changes weights and state in place and bumps their versions, so that
+// a graph recorded before the step refuses to run backward.
 #pragma once
 #include <span>
 

@@ -11,16 +11,23 @@ namespace graft::harness {
 
 GRAFT_CASES(binary) {
   // Sizes of y, and which axes a and b repeat (from the front, 1: repeated).
-  struct Broadcast { std::array<int64_t, 4> dims; std::array<int, 4> a, b; };
-  for (const auto& [dims, a, b] : {
-           Broadcast{{1, 1, 1, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}}, {{1, 1, 1, 50001}, {0, 0, 0, 0}, {0, 0, 0, 0}},
-           {{1, 1, 6, 13}, {0, 0, 0, 0}, {1, 1, 1, 0}},        // a bias
-           {{1, 1, 6, 13}, {0, 0, 0, 0}, {1, 1, 0, 1}},        // a value per row
-           {{1, 1, 6, 13}, {1, 1, 0, 1}, {1, 1, 1, 0}},        // an outer product
-           {{1, 1, 70001, 8}, {0, 0, 0, 0}, {1, 1, 1, 0}}, {{1, 1, 1, 40001}, {0, 0, 0, 0}, {1, 1, 1, 1}},
-           {{1, 1, 3, 20000}, {0, 0, 0, 0}, {1, 1, 1, 0}}, {{1, 1, 3, 20000}, {1, 1, 0, 1}, {0, 0, 0, 0}},
-           {{1, 5, 49, 17}, {0, 0, 0, 0}, {1, 0, 1, 0}},       // [N, HW, C] with [N, 1, C]
-           {{4, 3, 5, 7}, {1, 0, 1, 0}, {0, 1, 0, 1}}, {{4, 3, 5, 7}, {0, 1, 0, 1}, {0, 0, 0, 0}}, {{4, 1, 0, 7}, {0, 0, 0, 0}, {1, 1, 1, 0}}}) {
+  struct Broadcast {
+    std::array<int64_t, 4> dims;
+    std::array<int, 4> a, b;
+  };
+  for (const auto& [dims, a, b] : {Broadcast{{1, 1, 1, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+                                   {{1, 1, 1, 50001}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+                                   {{1, 1, 6, 13}, {0, 0, 0, 0}, {1, 1, 1, 0}},  // a bias
+                                   {{1, 1, 6, 13}, {0, 0, 0, 0}, {1, 1, 0, 1}},  // a value per row
+                                   {{1, 1, 6, 13}, {1, 1, 0, 1}, {1, 1, 1, 0}},  // an outer product
+                                   {{1, 1, 70001, 8}, {0, 0, 0, 0}, {1, 1, 1, 0}},
+                                   {{1, 1, 1, 40001}, {0, 0, 0, 0}, {1, 1, 1, 1}},
+                                   {{1, 1, 3, 20000}, {0, 0, 0, 0}, {1, 1, 1, 0}},
+                                   {{1, 1, 3, 20000}, {1, 1, 0, 1}, {0, 0, 0, 0}},
+                                   {{1, 5, 49, 17}, {0, 0, 0, 0}, {1, 0, 1, 0}},  // [N, HW, C] with [N, 1, C]
+                                   {{4, 3, 5, 7}, {1, 0, 1, 0}, {0, 1, 0, 1}},
+                                   {{4, 3, 5, 7}, {0, 1, 0, 1}, {0, 0, 0, 0}},
+                                   {{4, 1, 0, 7}, {0, 0, 0, 0}, {1, 1, 1, 0}}}) {
     const auto strides = [&](const std::array<int, 4>& repeated, int64_t& n) {
       std::array<int64_t, 4> s{};
       n = 1;
@@ -33,7 +40,8 @@ GRAFT_CASES(binary) {
     const int64_t n = dims[0] * dims[1] * dims[2] * dims[3];
     for (Binary kind : {Binary::add, Binary::sub, Binary::mul}) {
       const BinaryParams p{kind, dims, a_strides, b_strides};
-      const auto name = fmt::format("kind={} y={}x{}x{}x{} a={} b={}", int(kind), dims[0], dims[1], dims[2], dims[3], na, nb);
+      const auto name =
+          fmt::format("kind={} y={}x{}x{}x{} a={} b={}", int(kind), dims[0], dims[1], dims[2], dims[3], na, nb);
       const Tier tier = n < 1000 ? Tier::smoke : Tier::ci;
       add<BinaryForward>(Op::binary, Pass::forward, name, tier, {out(n), in(na), in(nb)},
                          {.reduction = 1, .flops = double(n), .bytes = 4.0 * double(n + na + nb)}, p);
@@ -41,9 +49,10 @@ GRAFT_CASES(binary) {
       add<BinaryBackward>(Op::binary, Pass::backward, name, tier, {out(na), out(nb), in(n), in(na), in(nb)},
                           {.reduction = repeats, .flops = 2.0 * double(n), .bytes = 8.0 * double(n + na + nb)}, p);
     }
-    add<BinaryBackward>(Op::binary, Pass::backward, fmt::format("da alone y={}x{}x{}x{}", dims[0], dims[1], dims[2], dims[3]), Tier::ci,
-                        {out(na), absent(), in(n), absent(), in(nb)}, {.reduction = double(n) / double(std::max<int64_t>(1, na))},
-                        BinaryParams{Binary::mul, dims, a_strides, b_strides});
+    add<BinaryBackward>(
+        Op::binary, Pass::backward, fmt::format("da alone y={}x{}x{}x{}", dims[0], dims[1], dims[2], dims[3]), Tier::ci,
+        {out(na), absent(), in(n), absent(), in(nb)}, {.reduction = double(n) / double(std::max<int64_t>(1, na))},
+        BinaryParams{Binary::mul, dims, a_strides, b_strides});
   }
 }
 

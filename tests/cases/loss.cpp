@@ -11,15 +11,22 @@ GRAFT_CASES(cross_entropy) {
     int64_t n, classes;
     Tier tier;
   };
-  for (auto [n, classes, tier] : {Shape{1, 1, Tier::smoke}, {1, 5, Tier::smoke}, {50, 10, Tier::smoke}, {7, 16, Tier::smoke},
-                                  {3, 1000, Tier::ci}, {1, 70001, Tier::ci}, {70001, 2, Tier::ci}, {257, 131, Tier::ci},
+  for (auto [n, classes, tier] : {Shape{1, 1, Tier::smoke},
+                                  {1, 5, Tier::smoke},
+                                  {50, 10, Tier::smoke},
+                                  {7, 16, Tier::smoke},
+                                  {3, 1000, Tier::ci},
+                                  {1, 70001, Tier::ci},
+                                  {70001, 2, Tier::ci},
+                                  {257, 131, Tier::ci},
                                   {4096, 1000, Tier::bench}})
     for (double smoothing : {0.0, 0.1, 1.0}) {
       const int64_t size = n * classes;
       const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
       const CrossEntropyParams p{n, classes, smoothing};
       const Cost cost{.reduction = double(classes), .flops = 4.0 * double(size), .bytes = 4.0 * double(size)};
-      add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier, {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
+      add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier,
+                               {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
       // maximum 1 and log sum 3: probabilities up to exp(-3)
       add<CrossEntropyBackward>(Op::cross_entropy, Pass::backward, name, tier,
                                 {out(size), in(1), in_uniform(size, -8, 1), in_uniform(2 * n, 1, 3), index(n, classes)},
@@ -31,9 +38,12 @@ GRAFT_CASES(mse) {
   for (int64_t n : {1, 7, 8, 1001, 70001, 1 << 22}) {
     const auto name = fmt::format("n={}", n);
     const Tier tier = n < 100 ? Tier::smoke : n < 100000 ? Tier::ci : Tier::bench;
-    add<MseForward>(Op::mse, Pass::forward, name, tier, {out(1), in(n), in(n)}, {.reduction = double(n), .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, MseParams{n});
-    add<MseBackward>(Op::mse, Pass::backward, name, tier, {out(n), out(n), in(1), in(n), in(n)}, {.reduction = 1, .flops = 3.0 * double(n), .bytes = 16.0 * double(n)}, MseParams{n});
-    add<MseBackward>(Op::mse, Pass::backward, name + " one side", tier, {out(n), absent(), in(1), in(n), in(n)}, {.reduction = 1, .flops = 2.0 * double(n), .bytes = 12.0 * double(n)}, MseParams{n});
+    add<MseForward>(Op::mse, Pass::forward, name, tier, {out(1), in(n), in(n)},
+                    {.reduction = double(n), .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, MseParams{n});
+    add<MseBackward>(Op::mse, Pass::backward, name, tier, {out(n), out(n), in(1), in(n), in(n)},
+                     {.reduction = 1, .flops = 3.0 * double(n), .bytes = 16.0 * double(n)}, MseParams{n});
+    add<MseBackward>(Op::mse, Pass::backward, name + " one side", tier, {out(n), absent(), in(1), in(n), in(n)},
+                     {.reduction = 1, .flops = 2.0 * double(n), .bytes = 12.0 * double(n)}, MseParams{n});
   }
 }
 

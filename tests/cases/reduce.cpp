@@ -7,9 +7,22 @@
 namespace graft::harness {
 
 GRAFT_CASES(reduce) {
-  struct Axes { int64_t outer, n, inner; };
-  for (auto [outer, n, inner] : {Axes{1, 1, 1}, {1, 7, 1}, {5, 3, 9}, {3, 1, 4}, {2, 0, 3}, {31, 33, 1}, {1, 300001, 1}, {70001, 3, 1},
-                                 {3, 20011, 1}, {1, 70001, 5}, {1, 2, 50001}, {10, 49, 64}, {700, 5, 33}})
+  struct Axes {
+    int64_t outer, n, inner;
+  };
+  for (auto [outer, n, inner] : {Axes{1, 1, 1},
+                                 {1, 7, 1},
+                                 {5, 3, 9},
+                                 {3, 1, 4},
+                                 {2, 0, 3},
+                                 {31, 33, 1},
+                                 {1, 300001, 1},
+                                 {70001, 3, 1},
+                                 {3, 20011, 1},
+                                 {1, 70001, 5},
+                                 {1, 2, 50001},
+                                 {10, 49, 64},
+                                 {700, 5, 33}})
     for (Reduce kind : {Reduce::sum, Reduce::mean}) {
       if (kind == Reduce::mean && n == 0) continue;
       const ReduceParams p{kind, outer, n, inner};

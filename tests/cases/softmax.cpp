@@ -11,9 +11,10 @@ struct Shape {
   int64_t rows, cols;
   Tier tier;
 };
-constexpr Shape kShapes[] = {{1, 1, Tier::smoke},    {3, 5, Tier::smoke},   {50, 10, Tier::smoke},     {7, 8, Tier::smoke},
-                             {2, 1000, Tier::ci},    {1, 70001, Tier::ci},  {70001, 3, Tier::ci},      {129, 131, Tier::ci},
-                             {4096, 512, Tier::bench}, {64, 32000, Tier::bench}};
+constexpr Shape kShapes[] = {{1, 1, Tier::smoke},     {3, 5, Tier::smoke},  {50, 10, Tier::smoke},
+                             {7, 8, Tier::smoke},     {2, 1000, Tier::ci},  {1, 70001, Tier::ci},
+                             {70001, 3, Tier::ci},    {129, 131, Tier::ci}, {4096, 512, Tier::bench},
+                             {64, 32000, Tier::bench}};
 
 void add_softmax(Op op) {
   for (auto [rows, cols, tier] : kShapes) {
@@ -25,7 +26,11 @@ void add_softmax(Op op) {
     // y as the forward pass would give it in size: probabilities, or their logarithms.
     const Arg y = op == Op::softmax ? in_uniform(n, 0, 2.0 / double(cols)) : in_uniform(n, -9, 0);
     add<SoftmaxBackward>(op, Pass::backward, name, tier, {out(n), in(n), y},
-                         {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 12.0 * double(n), .scale = op == Op::softmax ? 0.0 : 1.0}, p);
+                         {.reduction = double(cols),
+                          .flops = 4.0 * double(n),
+                          .bytes = 12.0 * double(n),
+                          .scale = op == Op::softmax ? 0.0 : 1.0},
+                         p);
   }
 }
 

@@ -9,10 +9,17 @@ using namespace graft::harness;
 
 TEST_CASE("gradient of add, sub and mul with every kind of broadcast") {
   for (auto kind : {Binary::add, Binary::sub, Binary::mul})
-    for (auto [a, b] : {std::pair<Shape, Shape>{{3, 4}, {3, 4}}, {{3, 4}, {4}}, {{3, 4}, {3, 1}}, {{3, 1}, {1, 4}}, {{2, 3, 4, 5}, {2, 1, 1, 5}},
-                        {{1}, {2, 3}}, {{2, 1, 3, 1}, {4, 1, 5}}, {{2, 3}, {2, 3, 2, 3}}}) {
+    for (auto [a, b] : {std::pair<Shape, Shape>{{3, 4}, {3, 4}},
+                        {{3, 4}, {4}},
+                        {{3, 4}, {3, 1}},
+                        {{3, 1}, {1, 4}},
+                        {{2, 3, 4, 5}, {2, 1, 1, 5}},
+                        {{1}, {2, 3}},
+                        {{2, 1, 3, 1}, {4, 1, 5}},
+                        {{2, 3}, {2, 3, 2, 3}}}) {
       INFO(int(kind), " ", a.str(), " ", b.str());
-      CHECK(gradcheck([&](auto& x) { return binary(x[0], x[1], kind); }, {random_input(a, 1), random_input(b, 2)}) == "");
+      CHECK(gradcheck([&](auto& x) { return binary(x[0], x[1], kind); }, {random_input(a, 1), random_input(b, 2)}) ==
+            "");
       CHECK(gradcheck([&](auto& x) { return binary(x[0], x[0], kind); }, {random_input(a, 1)}) == "");
     }
 }

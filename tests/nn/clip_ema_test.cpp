@@ -9,7 +9,8 @@ using namespace graft;
 using namespace graft::nn;
 
 TEST_CASE("gradients are clipped by their joint norm") {
-  const Tensor a = Tensor::zeros({2}).set_requires_grad(true), b = Tensor::zeros({1}).set_requires_grad(true), c = Tensor::zeros({1}).set_requires_grad(true);
+  const Tensor a = Tensor::zeros({2}).set_requires_grad(true), b = Tensor::zeros({1}).set_requires_grad(true),
+               c = Tensor::zeros({1}).set_requires_grad(true);
   const auto give = [&](float last) {
     a.set_grad(Tensor::from<float>({3, 0}, {2}));
     b.set_grad(Tensor::from({last}, {1}));

@@ -25,7 +25,8 @@ double gradient(int t) { return std::cos(t) + 0.25; }
 }  // namespace
 
 TEST_CASE("SGD: momentum, Nesterov and decay as PyTorch defines them") {
-  for (auto [momentum, decay, nesterov] : {std::tuple{0.0, 0.0, false}, {0.0, 0.1, false}, {0.9, 0.0, false}, {0.9, 0.1, false}, {0.9, 0.1, true}}) {
+  for (auto [momentum, decay, nesterov] :
+       {std::tuple{0.0, 0.0, false}, {0.0, 0.1, false}, {0.9, 0.0, false}, {0.9, 0.1, false}, {0.9, 0.1, true}}) {
     const Tensor p = parameter({1, -2});
     Sgd sgd({{{{"p", p}}}}, {momentum, decay, nesterov});
     double w = -2, v = 0;
@@ -78,7 +79,8 @@ TEST_CASE("multipliers of a group") {
 TEST_CASE("an optimizer refuses what would be a false result") {
   const Tensor a = parameter({1}), b = parameter({2}), frozen = parameter({3});
   frozen.set_requires_grad(false);
-  CHECK_THROWS_WITH_AS(Sgd({{{{"a", a}, {"conv1.weight", frozen}}}}), "optimizer: conv1.weight is frozen: leave it out of the groups", ConfigError);
+  CHECK_THROWS_WITH_AS(Sgd({{{{"a", a}, {"conv1.weight", frozen}}}}),
+                       "optimizer: conv1.weight is frozen: leave it out of the groups", ConfigError);
   CHECK_THROWS_WITH_AS(Sgd({{{{"a", a}}}, {{{"b", a}}}}), "optimizer: b is in the groups twice", ConfigError);
   CHECK_THROWS_WITH_AS(Sgd({}), "optimizer: no parameters", ConfigError);
   CHECK_THROWS_AS(Sgd({{{{"a", a}}}}, {.nesterov = true}), ConfigError);
@@ -125,7 +127,9 @@ TEST_CASE("an optimizer goes on from its saved state with the same bits") {
     CHECK(first->steps() == second->steps());
     CHECK(a.to_vector<double>() == b.to_vector<double>());
   };
-  run([](const Tensor& p) { return std::make_unique<Sgd>(std::vector<ParamGroup>{{{{"p", p}}}}, SgdOptions{.momentum = 0.9}); });
+  run([](const Tensor& p) {
+    return std::make_unique<Sgd>(std::vector<ParamGroup>{{{{"p", p}}}}, SgdOptions{.momentum = 0.9});
+  });
   run([](const Tensor& p) { return std::make_unique<AdamW>(std::vector<ParamGroup>{{{{"p", p}}}}); });
 }
 
@@ -134,8 +138,11 @@ TEST_CASE("a state that does not fit is refused as a whole") {
   Sgd sgd({{{{"p", p}}}}, {.momentum = 0.9});
   CHECK(sgd.state().size() == 2);
   CHECK(sgd.state()[1].first == "p.velocity");
-  const NamedTensors bad{{"steps", Tensor::from<int64_t>({4}, {1})}, {"p.velocity", Tensor::zeros({3}, DType::f64)}, {"q.velocity", Tensor::zeros({2})}};
-  CHECK_THROWS_WITH_AS(sgd.load_state(bad), "optimizer state: p.velocity: expected f64[2], got f64[3]; unexpected q.velocity", LoadError);
+  const NamedTensors bad{{"steps", Tensor::from<int64_t>({4}, {1})},
+                         {"p.velocity", Tensor::zeros({3}, DType::f64)},
+                         {"q.velocity", Tensor::zeros({2})}};
+  CHECK_THROWS_WITH_AS(sgd.load_state(bad),
+                       "optimizer state: p.velocity: expected f64[2], got f64[3]; unexpected q.velocity", LoadError);
   CHECK_THROWS_WITH_AS(sgd.load_state({}), "optimizer state: missing steps; missing p.velocity", LoadError);
   CHECK(sgd.steps() == 0);
 }

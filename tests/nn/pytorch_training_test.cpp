@@ -1,7 +1,7 @@
-// Training agrees with PyTorch, as far as arithmetic lets it: ReLU and max-pool choices make a free-running float32 training
-// drift (PyTorch's own float32 and float64 losses differ by percents after 100 steps), so float32 is judged one step at a time,
-// from the weights that the same training in double passes through. tests/golden/make_training.py says what was recorded
-// (batches of 25, half of the study's: the double side runs through scalar loops).
+// Training agrees with PyTorch, as far as arithmetic lets it: ReLU and max-pool choices make a free-running float32
+// training drift (PyTorch's own float32 and float64 losses differ by percents after 100 steps), so float32 is judged
+// one step at a time, from the weights that the same training in double passes through. tests/golden/make_training.py
+// says what was recorded (batches of 25, half of the study's: the double side runs through scalar loops).
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -25,7 +25,8 @@ constexpr int64_t kSketch = 256;
 constexpr Device kRef{Backend::ref};
 
 struct Golden {
-  io::NamedTensors tensors = io::load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/training.safetensors");
+  io::NamedTensors tensors =
+      io::load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/training.safetensors");
   const Tensor& operator[](const std::string& name) const {
     for (const auto& [key, t] : tensors)
       if (key == name) return t;
@@ -33,7 +34,9 @@ struct Golden {
   }
 };
 
-struct Batch { Tensor x64, x32, labels; };
+struct Batch {
+  Tensor x64, x32, labels;
+};
 
 std::unique_ptr<nn::Chain> make_network(const Golden& golden, DType dtype, Device device) {
   auto net = nn::make_model({"study_cnn", {28, 28, 1}, 10});
@@ -43,9 +46,7 @@ std::unique_ptr<nn::Chain> make_network(const Golden& golden, DType dtype, Devic
 }
 
 // Undefined, and reported as not run, where the data set is not installed.
-io::Dataset training_images() try {
-  return io::load_dataset("fashion-mnist").train;
-} catch (const LoadError& e) {
+io::Dataset training_images() try { return io::load_dataset("fashion-mnist").train; } catch (const LoadError& e) {
   harness::not_run(e.what());
   return {};
 }
@@ -56,7 +57,8 @@ Batch make_batch(const io::Dataset& data, const Tensor& batches, int64_t step) {
   for (int64_t i = 0; i < n; ++i) {
     const int64_t item = batches.data<int64_t>()[step * n + i];
     for (int64_t k = 0; k < pixels; ++k)
-      b.x64.data<double>()[i * pixels + k] = (double(data.images.data<uint8_t>()[item * pixels + k]) / 255 - 0.2860) / 0.3530;
+      b.x64.data<double>()[i * pixels + k] =
+          (double(data.images.data<uint8_t>()[item * pixels + k]) / 255 - 0.2860) / 0.3530;
     b.labels.data<int64_t>()[i] = data.labels.data<int64_t>()[item];
   }
   b.x32 = b.x64.to(DType::f32).to(Device{});
@@ -135,13 +137,14 @@ TEST_CASE("training agrees with PyTorch: 20 losses in double, loss and gradients
     exact_loss.backward();
     sgd.step(0.02);
     const double error64 = std::abs(exact_loss.item() - loss64.data<double>()[t]);
-    // Beyond the 20 that are asked for: the weights of the later steps must be those that PyTorch's gradients were taken at.
+    // Beyond the 20 that are asked for: the weights of the later steps must be those that PyTorch's gradients were
+    // taken at.
     CHECK(error64 <= (t < 20 ? 1e-9 : 1e-7));
     worst64 = std::max(worst64, error64);
     if (t < 20) worst20 = worst64;
   }
-  MESSAGE("double: largest difference of 20 losses ", worst20, ", of 100 ", worst64, "; float: loss ", worst32, " relative, gradients ",
-          worst_gradient, " relative L2, ", close_steps, " of 100 steps within 1e-4");
+  MESSAGE("double: largest difference of 20 losses ", worst20, ", of 100 ", worst64, "; float: loss ", worst32,
+          " relative, gradients ", worst_gradient, " relative L2, ", close_steps, " of 100 steps within 1e-4");
   CHECK(close_steps >= 90);
 }
 

@@ -71,7 +71,8 @@ void expect(const Run& run, const std::string& what, const Tensor& actual) {
   CHECK_MESSAGE(result.ok, result.report);
   double& worst = largest[run.name.substr(0, run.name.find('/'))][run.exact() ? 0 : 1];
   for (size_t i = 0; i < std::min(a.size(), e.size()); ++i)
-    if (std::isfinite(e[i]) && std::max(std::abs(e[i]), t.scale) > 0) worst = std::max(worst, std::abs(a[i] - e[i]) / std::max(std::abs(e[i]), t.scale));
+    if (std::isfinite(e[i]) && std::max(std::abs(e[i]), t.scale) > 0)
+      worst = std::max(worst, std::abs(a[i] - e[i]) / std::max(std::abs(e[i]), t.scale));
 }
 
 // f(run) for every case of `op` on both backends.
@@ -85,7 +86,8 @@ void for_cases(const std::string& op, F f) {
       f(run);
     }
   CHECK_MESSAGE(count > 0, op, " has no golden cases");
-  MESSAGE(fmt::format("{}: {} cases, largest error {:.1e} on ref in double, {:.1e} on cpu in float", op, count, largest[op][0], largest[op][1]));
+  MESSAGE(fmt::format("{}: {} cases, largest error {:.1e} on ref in double, {:.1e} on cpu in float", op, count,
+                      largest[op][0], largest[op][1]));
 }
 
 // Forward and all gradients of y = f(run).
@@ -106,7 +108,8 @@ Pool2dOptions pool_options(const Run& r) { return {r.integer(0), r.integer(1), r
 
 TEST_CASE("golden conv2d and linear") {
   check_op("conv2d", [](Run& r) {
-    return conv2d(r.input("x"), r.input("weight"), r.input("bias", true), {r.integer(0), r.integer(1), r.integer(2), r.integer(3)});
+    return conv2d(r.input("x"), r.input("weight"), r.input("bias", true),
+                  {r.integer(0), r.integer(1), r.integer(2), r.integer(3)});
   });
   check_op("linear", [](Run& r) { return linear(r.input("x"), r.input("weight"), r.input("bias", true)); });
 }
@@ -120,17 +123,23 @@ TEST_CASE("golden pooling") {
 TEST_CASE("golden normalisation") {
   check_op("batch_norm", [](Run& r) {
     const Tensor mean = r.input("running_mean"), var = r.input("running_var");
-    const Tensor y = batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, r.params[0], r.params[1]);
+    const Tensor y =
+        batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, r.params[0], r.params[1]);
     expect(r, "new_running_mean", mean);
     expect(r, "new_running_var", var);
     return y;
   });
   check_op("batch_norm_frozen", [](Run& r) {
-    return batch_norm(r.input("x"), r.input("weight"), r.input("bias"), r.input("running_mean"), r.input("running_var"), false, r.params[0], r.params[1]);
+    return batch_norm(r.input("x"), r.input("weight"), r.input("bias"), r.input("running_mean"), r.input("running_var"),
+                      false, r.params[0], r.params[1]);
   });
-  check_op("group_norm", [](Run& r) { return group_norm(r.input("x"), r.input("weight"), r.input("bias"), r.integer(0), r.params[1]); });
-  check_op("instance_norm", [](Run& r) { return instance_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
-  check_op("layer_norm", [](Run& r) { return layer_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
+  check_op("group_norm", [](Run& r) {
+    return group_norm(r.input("x"), r.input("weight"), r.input("bias"), r.integer(0), r.params[1]);
+  });
+  check_op("instance_norm",
+           [](Run& r) { return instance_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
+  check_op("layer_norm",
+           [](Run& r) { return layer_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
   check_op("lrn", [](Run& r) { return lrn(r.input("x"), r.integer(0), r.params[1], r.params[2], r.params[3]); });
 }
 
@@ -139,8 +148,12 @@ TEST_CASE("golden losses, softmax and activations") {
   check_op("mse", [](Run& r) { return mse(r.input("x"), r.input("target")); });
   check_op("softmax", [](Run& r) { return softmax(r.input("x")); });
   check_op("log_softmax", [](Run& r) { return log_softmax(r.input("x")); });
-  for (auto [name, kind] : {std::pair{"relu", Activation::relu}, {"relu6", Activation::relu6}, {"gelu", Activation::gelu},
-                            {"silu", Activation::silu}, {"tanh", Activation::tanh}, {"sigmoid", Activation::sigmoid}})
+  for (auto [name, kind] : {std::pair{"relu", Activation::relu},
+                            {"relu6", Activation::relu6},
+                            {"gelu", Activation::gelu},
+                            {"silu", Activation::silu},
+                            {"tanh", Activation::tanh},
+                            {"sigmoid", Activation::sigmoid}})
     check_op(name, [&, kind = kind](Run& r) { return activation(r.input("x"), kind); });
 }
 

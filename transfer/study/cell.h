@@ -36,7 +36,8 @@ struct CellData {
 // Everything run_cell needs. Labels with the same key share one result.
 struct Cell {
   CellLabel label;
-  std::string key;         // 32 hex digits (key.h)
+  std::string key;         // 32 hex digits: the hash of
+  std::string identity;    // everything that decides the numbers (key.h)
   std::string source_key;  // of the base network whose blocks are taken; empty without one
   bool shared = false;     // others take blocks of this network: its weights are saved
   int data = 0;            // index of the data in the grid
@@ -62,9 +63,11 @@ struct CellHooks {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-// The network of a cell before training, and after run_cell the trained one. `source` holds the weights of the source
-// network; null when the condition takes none.
-std::unique_ptr<nn::Chain> make_network(const StudyConfig&, const Cell&, const CellData&, const nn::Chain* source);
+// The network of a cell before training. `source` holds the blocks to take; null when the condition takes none.
+// Streams: base networks draw block L of half H from (seed, "base/H/L"), fresh blocks above a cut from (seed, "fresh/H/L")
+// in every condition, the random filters of RnB from (seed, "random/H/L").
+std::unique_ptr<nn::Chain> make_network(const StudyConfig&, const CellLabel&, const Shape& input, int64_t classes,
+                                        const nn::Chain* source);
 
 // Trains, proves that what was frozen kept its bits, then reads the test labels, once. cache may be null; it changes time,
 // never numbers. Throws Interrupted when cancelled.
@@ -72,6 +75,6 @@ CellResult run_cell(const StudyConfig&, const Cell&, const CellData&, nn::Chain&
                     const CellHooks& = {});
 
 // The training of a cell: base2x is stretched, the preprocessing is that of the data.
-transfer::TrainConfig train_config(const StudyConfig&, const CellLabel&, const CellData&);
+transfer::TrainConfig train_config(const StudyConfig&, Condition, const transfer::Preprocessing&);
 
 }  // namespace graft::study

@@ -21,12 +21,15 @@ struct Estimate {
 };
 
 struct EstimateOptions {
-  int jobs = 1, threads = 1;   // of one job
-  int64_t steps = 12;          // of each measurement; 0: multiply-adds only
-  const std::function<bool(const Cell&)>* skip = nullptr;  // cells that are done or of another shard
+  int jobs = 1;
+  int64_t steps = 8;  // of each measurement, in all jobs at once; 0: multiply-adds only
+  std::function<bool(const Cell&)> skip;  // of the totals: cells that are done or of another shard
 };
 Estimate estimate(Grid&, const EstimateOptions&);
 
-std::string to_text(const Grid&, const Estimate&);  // the table of --dry-run
+// Cores of this process (or GRAFT_THREADS), shared by the jobs: threads of one job.
+int job_threads(int jobs);
+
+std::string to_text(const Grid&, const Estimate&);  // the table of --dry-run: a line per condition and cut
 
 }  // namespace graft::study

@@ -16,7 +16,6 @@ struct DataSpec {
   std::vector<int64_t> classes;
   int64_t images_per_class = 0;
   int64_t seed = 0;
-  bool as_target_shape = false;  // a source of another data set: channels and size as those of the target
   auto operator<=>(const DataSpec&) const = default;
 };
 
@@ -31,23 +30,23 @@ class Grid {
   const std::vector<std::string>& blocks() const { return blocks_; }
   const Shape& input() const { return input_; }  // [H, W, C]
 
-  // Images of a cell; made on first use, thread-safe. Kept while anybody holds them.
+  // Images of a cell; made on first use, thread-safe, kept while anybody holds them.
   std::shared_ptr<const CellData> data(const Cell&);
   int64_t train_images(const Cell&) const;
   int64_t test_images(const Cell&) const;
   int64_t classes(const Cell& c) const { return int64_t(specs_[size_t(c.data)].classes.size()); }
 
-  // Index of the cells that are run: one per key, sources before those that take from them.
+  // Indices of the cells that are run: the first one of every key, sources before those that take from them.
   std::vector<size_t> unique() const;
 
  private:
-  struct Source {  // a loaded data set
+  struct Source {  // a loaded data set, at the size that the network takes
     io::Splits splits;
-    transfer::Preprocessing preprocessing, resized_preprocessing;
+    transfer::Preprocessing preprocessing;
   };
-  const Source& source(const std::string& name) const { return sources_.at(name); }
-  int spec(DataSpec);
-  size_t add(CellLabel, int data, std::string source_key);
+  Source& load(const std::string& name, const DataProvider&);
+  void resolve_cuts();
+  const std::string& add(CellLabel, DataSpec, const std::string& source_key = {});  // returns the key
   void add_split(const SplitConfig&);
 
   StudyConfig config_;

@@ -17,6 +17,7 @@ struct RunOptions {
   Shard shard;                            // its cells, and the base networks that they take from
   bool no_cache = false;                  // compute frozen prefixes again in every step
   size_t cache_memory = size_t{1} << 30;  // bytes; more spills into out/cache
+  int64_t calibration_steps = 8;          // of each measurement for the estimate; 0: none
   std::string commit;                     // of the program, recorded
   const std::atomic<bool>* cancel = nullptr;  // set by a signal handler
   DataProvider provider;                  // empty: io::load_dataset
@@ -35,9 +36,11 @@ class Progress {
 };
 
 struct RunSummary {
-  int64_t cells = 0, run = 0, reused = 0, diverged = 0;
+  int64_t cells = 0;     // of the grid
+  int64_t run = 0;       // networks trained now
+  int64_t reused = 0;    // results that were there
+  int64_t diverged = 0;  // of those trained now
   double seconds = 0;
-  double predicted_saving = 0, measured_saving = 0;  // seconds of one job that the prefix cache saved
 };
 
 // ConfigError and LoadError as Grid and Store say; Interrupted after the cells at work were given up and all finished ones

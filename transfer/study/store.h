@@ -19,8 +19,7 @@ struct Row {
   std::string key;
   CellResult result;
   std::string identity;          // what the key is the hash of
-  std::string target;            // instruction set
-  int kernel_version = 0;
+  std::string source_key;
   std::string commit, finished;  // of the program; UTC, ISO 8601
   std::string weights_file;      // of a shared network, relative to the folder; else empty
 };
@@ -42,10 +41,9 @@ class Store {
   std::map<std::string, std::string> meta() const;
 
   // The cells that the study has, replacing what was planned; results are kept by key, so a grown grid runs new cells only.
-  void plan(const std::vector<Cell>&);
+  void plan(const std::vector<std::pair<CellLabel, std::string>>&);  // label and key
   std::vector<std::pair<CellLabel, std::string>> planned() const;  // label and key, in the order of the grid
 
-  bool has(const std::string& key) const;
   void commit(const Row&);          // one transaction; Error when the disk is full: the cell is not recorded then
   std::vector<Row> rows() const;    // of planned cells that have a result, in the order of the grid
   std::vector<Row> results() const; // one per key, planned or not, by key
@@ -55,6 +53,10 @@ class Store {
   std::function<void(std::string_view)> on_step;
 
  private:
+  void execute(const char* sql) const;
+  void open(Mode);
+  void step(std::string_view name) const { if (on_step) on_step(name); }
+
   std::filesystem::path folder_;
   sqlite3* db_ = nullptr;
   int lock_ = -1;
