@@ -3,9 +3,9 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 // (after the two above, once per target)
-#include "hwy/contrib/math/math-inl.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/simd_math.h"
 #include "kernels/elementwise/activation.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -13,7 +13,7 @@ namespace graft::cpu::HWY_NAMESPACE {
 
 HWY_INLINE VF sigmoid(F32 d, VF x) {
   const VF one = hn::Set(d, 1.0f);
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+  return hn::Div(one, hn::Add(one, exp_of(hn::Neg(x))));
 }
 
 // Normal CDF through erfc(a) = p(t) exp(-a^2), t = 1 / (1 + 0.3275911 a): Abramowitz & Stegun 7.1.26, |error| < 1.5e-7.
