@@ -4,6 +4,7 @@
 
 #include "apps/verbs.h"
 #include "bench/step.h"
+#include "commit.h"
 #include "kernels/runtime/cpu/thread_pool.h"
 
 namespace graft::apps {

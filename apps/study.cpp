@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/verbs.h"
+#include "commit.h"
 #include "kernels/common/error.h"
 #include "transfer/study/merge.h"
 #include "transfer/study/report.h"
