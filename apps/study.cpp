@@ -127,7 +127,7 @@ int study(const StudyArguments& a) {
                                               {"seconds", summary.seconds}, {"report", files.html.string()},
                                               {"criteria", verdicts_json(results.verdicts)}}.dump());
   else
-    fmt::print("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n", study::terminal_report(results), summary.run,
+    fmt::print("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), summary.run,
                summary.reused, summary.diverged, minutes(summary.seconds), files.html.string());
   return a.check && !study::all_passed(results.verdicts) ? kCriterionFailed : kDone;
 }
@@ -140,7 +140,7 @@ int report(const ReportArguments& a) {
     fmt::print("{}\n", nlohmann::ordered_json{{"report", files.html.string()}, {"planned", results.planned},
                                               {"cells", results.rows.size()},
                                               {"criteria", verdicts_json(results.verdicts)}}.dump());
-  else fmt::print("{}\nReport: {}\n", study::terminal_report(results), files.html.string());
+  else fmt::print("{}\nReport: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), files.html.string());
   return kDone;
 }
 

@@ -51,6 +51,7 @@ const char* reason() {
 
 Image image_header(ByteSpan bytes, std::string_view where) {
   check<LoadError>(bytes.size() <= size_t{1} << 30, "{}: {} bytes are more than an image may have", where, bytes.size());
+  check_image_integrity(bytes, where);  // stb_image builds Huffman tables for a header already
   largest_block = size_t(kSlack);
   int width = 0, height = 0, channels = 0;
   check<LoadError>(stbi_info_from_memory(bytes_of(bytes), int(bytes.size()), &width, &height, &channels) != 0,
@@ -64,7 +65,6 @@ Image image_header(ByteSpan bytes, std::string_view where) {
 
 Image decode_image(ByteSpan bytes, std::string_view where, int64_t channels) {
   check<ConfigError>(channels == 0 || channels == 1 || channels == 3, "decode_image: channels: expected 0, 1 or 3, got {}", channels);
-  check_image_integrity(bytes, where);
   Image image = image_header(bytes, where);
   if (channels != 0) image.channels = channels;
   // 16-bit RGBA is 8 bytes a pixel, and stb grows its buffers by doubling.

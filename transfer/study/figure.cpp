@@ -53,7 +53,8 @@ std::string terminal(FigureFormat f) {
   switch (f) {
     case FigureFormat::svg: return "set terminal svg size 760,520 enhanced background 'white' font 'sans-serif,13'\n";
     case FigureFormat::png: return "set terminal pngcairo size 1140,780 enhanced font 'sans,16'\n";
-    case FigureFormat::text: return "set terminal dumb size 100,30 ansi256\n";
+    case FigureFormat::text: return "set terminal dumb size 100,30 mono\n";
+    case FigureFormat::colour_text: return "set terminal dumb size 100,30 ansi256\n";
   }
   return "";
 }
@@ -72,7 +73,7 @@ bool have_gnuplot() {
 }
 
 std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat format) {
-  const bool text = format == FigureFormat::text;
+  const bool text = format == FigureFormat::text || format == FigureFormat::colour_text;
   std::string script = terminal(format), plots;
   const int64_t last = r.cuts.empty() ? 1 : r.cuts.back();
   script += fmt::format("set title {} noenhanced\nset xlabel 'layer n at which the network is cut'\nset ylabel 'accuracy, %' {}\n"

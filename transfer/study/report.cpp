@@ -65,12 +65,12 @@ constexpr const char* kStyle =
 
 void write_csv(const StudyResults& r, const std::filesystem::path& file) { io::write_file(file, to_csv(r.rows)); }
 
-std::string terminal_report(const StudyResults& r) {
+std::string terminal_report(const StudyResults& r, bool colour) {
   std::string text;
   for (const Selection& s : selections(r)) {
     text += to_text(accuracies(r, s)) + "\n";
     if (const Table d = decomposition(r, s); !d.rows.empty()) text += to_text(d) + "\n";
-    if (have_gnuplot()) text += draw_figure(r, s, FigureFormat::text) + "\n";
+    if (have_gnuplot()) text += draw_figure(r, s, colour ? FigureFormat::colour_text : FigureFormat::text) + "\n";
   }
   if (!r.verdicts.empty()) text += to_text(verdicts(r)) + "\n";
   return text;

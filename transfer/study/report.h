@@ -14,7 +14,7 @@ struct ReportFiles {
 ReportFiles write_report(const StudyResults&, const std::filesystem::path& folder);
 
 // Tables of the accuracies and of the decomposition per cut, a plot, and the verdicts.
-std::string terminal_report(const StudyResults&);
+std::string terminal_report(const StudyResults&, bool colour);
 
 void write_csv(const StudyResults&, const std::filesystem::path& file);
 
