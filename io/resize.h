@@ -1,5 +1,6 @@
-// Bilinear resizing with antialiasing: the triangle filter widens with the reduction, as in Pillow, to which it is
-// equal up to one grey level.
+// Bilinear resizing by Pillow's convention, byte for byte (tests/io/resize_test.cpp): pixel centres lie at half integers,
+// the triangle filter widens with a reduction (antialiasing), its weights are normalised where it leaves the image, rows
+// are filtered and rounded to bytes before columns. OpenCV, and PyTorch's interpolate without antialias, do not widen.
 #pragma once
 #include "io/images.h"
 

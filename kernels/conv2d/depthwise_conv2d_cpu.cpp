@@ -20,13 +20,11 @@ inline constexpr int64_t kStep = int64_t(kLanes);
 
 // A vector of channels, or the `left` last ones.
 HWY_INLINE VF load_channels(const float* p, int64_t left) {
-  const F32 d;
-  return left >= kStep ? hn::LoadU(d, p) : hn::MaskedLoad(hn::FirstN(d, size_t(left)), d, p);
+  return left >= kStep ? Whole{}.load(p) : Part{size_t(left)}.load(p);
 }
 HWY_INLINE void store_channels(VF v, float* p, int64_t left) {
-  const F32 d;
-  if (left >= kStep) hn::StoreU(v, d, p);
-  else hn::BlendedStore(v, hn::FirstN(d, size_t(left)), d, p);
+  if (left >= kStep) Whole{}.store(v, p);
+  else Part{size_t(left)}.store(v, p);
 }
 
 // kVecs vectors of channels from c on, of one output pixel.

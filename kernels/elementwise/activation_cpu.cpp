@@ -16,17 +16,26 @@ HWY_INLINE VF sigmoid(F32 d, VF x) {
   return hn::Div(one, hn::Add(one, exp_of(hn::Neg(x))));
 }
 
-// Normal CDF through erfc(a) = p(t) exp(-a^2), t = 1 / (1 + 0.3275911 a): Abramowitz & Stegun 7.1.26, |error| < 1.5e-7.
+// exp(-x^2 / 2): the rounding of x^2, which would cost a relative x^2 2^-25, is carried over (nothing is where there is
+// no fused multiply-add). |x| up to 20.
+HWY_INLINE VF gauss(F32 d, VF x) {
+  const VF half = hn::Set(d, 0.5f), square = hn::Mul(x, x), rest = hn::MulSub(x, x, square);
+  const VF e = hn::Exp(d, hn::Neg(hn::Mul(half, square)));
+  return hn::NegMulAdd(e, hn::Mul(half, rest), e);
+}
+
+// Normal CDF, also in the negative tail with a relative error below 5e-7 (5e-6 without fused multiply-add): erfc(a) = t P(t) exp(-a^2), t = 1 / (1 + a / 2),
+// P fitted to erfc(a) exp(a^2) / t on [0, 8.5] for the least relative error (4e-8).
 HWY_INLINE VF normal_cdf(F32 d, VF x) {
-  const VF a = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678f));
-  const VF t = hn::Div(hn::Set(d, 1.0f), hn::MulAdd(a, hn::Set(d, 0.3275911f), hn::Set(d, 1.0f)));
-  VF p = hn::Set(d, 1.061405429f);
-  p = hn::MulAdd(p, t, hn::Set(d, -1.453152027f));
-  p = hn::MulAdd(p, t, hn::Set(d, 1.421413741f));
-  p = hn::MulAdd(p, t, hn::Set(d, -0.284496736f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.254829592f));
-  const VF tail = hn::Mul(hn::Mul(hn::Mul(p, t), hn::Set(d, 0.5f)), hn::Exp(d, hn::Neg(hn::Mul(a, a))));  // erfc / 2
-  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 1.0f), tail));
+  const VF size = hn::Min(hn::Abs(x), hn::Set(d, 20.0f));  // beyond, the tail is 0 in float
+  const VF one = hn::Set(d, 1.0f);
+  const VF t = hn::Div(one, hn::MulAdd(size, hn::Set(d, 0.35355339f), one));
+  VF p = hn::Set(d, -0.058296579867601395f);
+  for (float c : {0.2807755172252655f, -0.47925764322280884f, 0.26887962222099304f, -0.020213542506098747f, 0.19993165135383606f,
+                  0.24381303787231445f, 0.28227564692497253f, 0.28209224343299866f})
+    p = hn::MulAdd(p, t, hn::Set(d, c));
+  const VF tail = hn::Mul(hn::Mul(hn::Mul(p, t), hn::Set(d, 0.5f)), gauss(d, size));  // erfc / 2
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
 }
 
 template <Activation kKind>
