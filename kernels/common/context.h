@@ -15,6 +15,7 @@ class Workspace {
   ~Workspace();
   std::byte* push(size_t bytes);  // 64-byte aligned, uninitialised (NaN when poison is on)
   void pop();
+  bool holds(const void* p, size_t bytes) const;  // inside a block that is taken
 
  private:
   struct Block { std::byte* data; size_t bytes; };
@@ -44,11 +45,16 @@ class Context {
   ThreadPool& pool() { return pool_; }
   template <class T>
   [[nodiscard]] Scratch<T> scratch(size_t n) { return {workspace_, n}; }
+  const Workspace& workspace() const { return workspace_; }
+
+  void* stream() const { return stream_; }  // cudaStream_t of the kernels launched here; null: the default stream
+  void set_stream(void* stream) { stream_ = stream; }
 
  private:
   std::unique_ptr<ThreadPool> own_;
   ThreadPool& pool_;
   Workspace workspace_;
+  void* stream_ = nullptr;
 };
 
 }  // namespace graft

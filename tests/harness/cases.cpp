@@ -5,6 +5,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/common/philox.h"
+#include "kernels/runtime/emu/emu.h"
 
 namespace graft::harness {
 namespace {
@@ -87,6 +88,9 @@ std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, D
   for (size_t i = 0; i < c.args.size(); ++i) buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name));
   std::vector<void*> pointers;
   for (Buffer& b : buffers) pointers.push_back(b.data());
+  std::vector<emu::Visible> visible;
+  if (backend == Backend::emu)
+    for (const Buffer& b : buffers) visible.emplace_back(b.payload(), b.payload_bytes());
   c.run(context, backend, real, pointers);
   for (size_t i = 0; i < buffers.size(); ++i)
     check<Error>(buffers[i].guards_intact(), "{} {}: wrote outside of argument {}", name(c.op), c.name, i);

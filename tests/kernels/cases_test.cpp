@@ -3,6 +3,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/runtime/cpu/target.h"
+#include "kernels/runtime/emu/emu.h"
 #include "tests/harness/cases.h"
 #include "tests/harness/compare.h"
 #include "tests/harness/skip.h"
@@ -54,6 +55,35 @@ void run_op(Op op) {
 
 #define OP(op, room, ...) \
   TEST_CASE("cases " #op) { run_op(Op::op); }
+#include "kernels/ops.def"
+#undef OP
+
+// The CUDA kernels on the host: in order, and in random orders of blocks, warps and lanes.
+void run_op_on_emu(Op op) {
+  constexpr double kMaxFlops = 5e5;  // an access costs some 50 ns, a CUDA thread more: seconds an op
+  Context context(1);
+  for (Pass pass : passes(op)) {
+    if (!has_kernel(op, pass, Backend::emu, DType::f32)) continue;
+    for (const Case& c : all_cases()) {
+      if (c.op != op || c.pass != pass || c.tier > Tier::ci || c.cost.flops > kMaxFlops) continue;
+      auto expected = run_case(c, context, Backend::ref, DType::f64);
+      for (uint64_t seed : {0, 1, 2}) {
+        if (seed && c.tier != Tier::smoke) continue;
+        INFO(name(op), " ", name(pass), " ", c.name, " schedule ", seed);
+        emu::options().seed = seed;
+        try {
+          auto actual = run_case(c, context, Backend::emu, DType::f32);
+          check_outputs(c, actual, expected);
+        } catch (const Error& e) {
+          FAIL_CHECK(e.what());
+        }
+      }
+      emu::options().seed = 0;
+    }
+  }
+}
+#define OP(op, room, ...) \
+  TEST_CASE("emu " #op) { run_op_on_emu(Op::op); }
 #include "kernels/ops.def"
 #undef OP
 

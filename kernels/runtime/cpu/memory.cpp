@@ -103,4 +103,11 @@ std::byte* Workspace::push(size_t bytes) {
 
 void Workspace::pop() { --depth_; }
 
+bool Workspace::holds(const void* p, size_t bytes) const {
+  const auto* at = static_cast<const std::byte*>(p);
+  for (size_t i = 0; i < depth_; ++i)
+    if (at >= blocks_[i].data && at + bytes <= blocks_[i].data + blocks_[i].bytes) return true;
+  return false;
+}
+
 }  // namespace graft

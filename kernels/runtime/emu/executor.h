@@ -1,0 +1,48 @@
+// Between the CUDA built-ins (cuda.h) and the executor (executor.cpp).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+#include <string>
+
+struct uint3 { unsigned x, y, z; };
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(int64_t x = 1, int64_t y = 1, int64_t z = 1) : x(unsigned(x)), y(unsigned(y)), z(unsigned(z)) {}
+};
+// Real variables, so gdb can say: break kernel if threadIdx.x == 37
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+inline constexpr int warpSize = 32;
+
+namespace graft {
+class Context;
+}
+
+namespace graft::emu {
+
+using Where = std::source_location;
+
+struct Launch {
+  const void* kernel;  // its address, for its name
+  dim3 grid, block;
+  size_t shared_bytes;
+  const Context* context;
+  const void* params;
+  size_t params_bytes;
+  void (*body)(const Launch&);  // runs one CUDA thread
+};
+void run(const Launch&);  // throws KernelFault, or Error for a launch that CUDA would refuse
+
+// What a running CUDA thread asks for.
+enum class WarpOp : uint8_t { sync, shuffle, ballot };
+uint64_t warp_op(WarpOp, unsigned mask, uint64_t value, int source, Where);  // the value of lane `source`, or the ballot
+void barrier(int id, int threads, bool wait, Where);                         // threads = 0: all that have not exited
+int barrier_count(bool predicate, Where);
+void* shared_bytes(const void* key, size_t bytes, size_t align, Where);
+void* dynamic_shared_bytes();
+void atomic_access(void* address, size_t bytes, Where);
+void fence();
+void yield();
+
+}  // namespace graft::emu

@@ -1,0 +1,32 @@
+// A stack of its own for each CUDA thread, and the switch between them.
+#pragma once
+#include <cstddef>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace graft::emu {
+
+class Fiber {
+ public:
+  // Starts over: the next resume() calls entry(), which must never return: it ends with suspend().
+  void start(void (*entry)());
+  void resume();          // from the scheduler; returns at suspend()
+  void suspend();         // from inside; returns at resume()
+  static bool on_stack(const void* p);  // of any fiber
+  static constexpr size_t kStackBytes = size_t{128} << 10;
+  static constexpr int kMaxFibers = 1024;  // threads of a block
+
+ private:
+  std::byte* stack_ = nullptr;
+#if defined(__x86_64__)
+  void* self_ = nullptr;
+  void* scheduler_ = nullptr;
+#else
+  ucontext_t self_, scheduler_;
+#endif
+  void* tsan_ = nullptr;
+  void* fake_stack_ = nullptr;
+};
+
+}  // namespace graft::emu

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Compiles every *_cuda.cu for sm_80 and sm_90a and fails on a spill, a local-memory array or a serialised wgmma (C7510).
+
+Says what the compiler made of the kernels; nothing runs, so it needs no GPU.
+"""
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+nvcc = shutil.which("nvcc") or shutil.which("nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
+if not nvcc:
+    sys.exit("cuda-check: no nvcc in PATH or CUDA_HOME: expected CUDA Toolkit 13")
+
+
+def compile_one(job):
+    path, arch = job
+    r = subprocess.run([nvcc, "-std=c++20", "-O3", "-I.", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", "/dev/null", str(path)],
+                       cwd=root, capture_output=True, text=True)
+    return path, arch, r.returncode, r.stdout + r.stderr
+
+
+def short(name):
+    name = subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip()
+    return re.sub(r"\(.*", "", name.split("(anonymous namespace)::")[1]) if "(anonymous" in name else name
+
+
+sources = sorted(p.relative_to(root) for p in root.glob("kernels/**/*_cuda.cu"))
+jobs = [(p, a) for p in sources for a in ("sm_80", "sm_90a")]
+failures, kernels = [], 0
+with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    for path, arch, code, text in pool.map(compile_one, jobs):
+        if code:
+            failures.append(f"{path} {arch}: does not compile\n{text}")
+            continue
+        if "C7510" in text:
+            failures.append(f"{path} {arch}: wgmma is serialised (C7510)")
+        for name, stack, stores, loads in re.findall(
+                r"Function properties for (\S+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", text):
+            kernels += 1
+            if int(stack) or int(stores) or int(loads):
+                failures.append(f"{path} {arch}: {short(name)}: {stack} bytes of local memory, {stores} bytes spilled")
+print("\n".join(failures) or f"cuda-check: {len(sources)} files, {kernels} compiled kernels on sm_80 and sm_90a, no spill, no local memory")
+sys.exit(bool(failures) or not kernels)

@@ -1,0 +1,171 @@
+// Planted bugs: the executor finds each with one error, in order and shuffled, and accepts the corrected twin.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/common/simt.h"
+#include "kernels/runtime/emu/emu.h"
+#include "tests/harness/skip.h"
+
+using namespace graft;
+using namespace graft::emu;
+
+namespace {
+
+enum class Bug { planted, corrected };
+
+struct Smem { float v[64]; };
+
+template <Bug kBug>
+__global__ void read_after_write(float* out) {
+  auto& s = shared<Smem>();
+  s.v[threadIdx.x] = float(threadIdx.x);
+  if constexpr (kBug == Bug::corrected) __syncthreads();
+  out[threadIdx.x] = s.v[63 - threadIdx.x];
+}
+
+template <Bug kBug>
+__global__ void write_after_read(float* out) {
+  auto& s = shared<Smem>();
+  s.v[threadIdx.x] = float(threadIdx.x);
+  __syncthreads();
+  out[threadIdx.x] = s.v[63 - threadIdx.x];
+  if constexpr (kBug == Bug::corrected) __syncthreads();
+  s.v[threadIdx.x] = 0;
+}
+
+template <Bug kBug>
+__global__ void within_a_warp(float* out) {
+  auto& s = shared<Smem>();
+  s.v[threadIdx.x] = float(threadIdx.x);
+  if constexpr (kBug == Bug::corrected) __syncwarp();
+  out[threadIdx.x] = s.v[threadIdx.x ^ 1];
+}
+
+template <Bug kBug>
+__global__ void lost_update(float* out) {
+  if constexpr (kBug == Bug::corrected) atomicAdd(out, 1.0f);
+  else *out += 1;
+}
+
+template <Bug kBug>
+__global__ void missing_fence(float* out) {
+  if (threadIdx.x) return;
+  out[4 + blockIdx.x] = 1;
+  if constexpr (kBug == Bug::corrected) __threadfence();
+  if (atomicAdd(&out[0], 1.0f) == 1) out[1] = out[4] + out[5];
+}
+
+template <Bug kBug>
+__global__ void shared_bounds(float* out) {
+  auto& s = shared<Smem>();
+  s.v[threadIdx.x] = float(threadIdx.x);
+  __syncthreads();
+  const unsigned next = threadIdx.x + 1;
+  out[threadIdx.x] = s.v[kBug == Bug::corrected ? next % 64 : next];
+}
+
+template <Bug kBug>
+__global__ void global_bounds(float* out) {
+  const int i = int(blockIdx.x * 64 + threadIdx.x);
+  if (kBug == Bug::corrected && i >= 64) return;
+  out[i] = 1;
+}
+
+template <Bug kBug>
+__global__ void vector_access(float* out) {
+  if (threadIdx.x) return;
+  const int offset = kBug == Bug::corrected ? 4 : 2;
+  *reinterpret_cast<float4*>(out + offset) = make_float4(1, 2, 3, 4);
+}
+
+template <Bug kBug>
+__global__ void divergent_barrier(float* out) {
+  if constexpr (kBug == Bug::corrected) {
+    __syncthreads();
+  } else if (threadIdx.x < 16) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+  out[threadIdx.x] = 1;
+}
+
+template <Bug kBug>
+__global__ void deadlock(float* out) {
+  if (threadIdx.x < 32) named_barrier_sync(1, kBug == Bug::corrected ? 32 : 64);
+  __syncthreads();
+  out[threadIdx.x] = 1;
+}
+
+template <Bug kBug>
+__global__ void absent_lane(float* out) {
+  if (threadIdx.x >= 24) return;
+  out[threadIdx.x] = __shfl_sync(~0u, 1.0f, kBug == Bug::corrected ? 23 : 24);
+}
+
+template <Bug kBug>
+__global__ void mask_without_self(float* out) {
+  if (threadIdx.x < 16) __syncwarp(kBug == Bug::corrected ? 0xffffu : 0xff00u);
+  out[threadIdx.x] = 1;
+}
+
+std::string fault(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
+  std::vector<float4> heap(80);  // kernels may see the 64 floats in the middle
+  float* memory = &heap[32].x;
+  options().seed = seed;
+  Visible visible(memory, 64 * sizeof(float));
+  Context c(1);
+  try {
+    launch(kernel, blocks, 64, 0, c, memory);
+  } catch (const KernelFault& e) {
+    options().seed = 0;
+    return e.what();
+  }
+  options().seed = 0;
+  return "no fault";
+}
+
+#define CHECK_PLANTED(kernel, blocks, ...)                                          \
+  for (uint64_t seed = 0; seed < 4; ++seed) {                                       \
+    const std::string found = fault(kernel<Bug::planted>, seed, blocks);            \
+    if (!seed) MESSAGE(found);                                                      \
+    for (const char* part : {"emu: " #kernel, "block (", "thread (", __VA_ARGS__})  \
+      CHECK_MESSAGE(found.find(part) != found.npos, "expected ", part, " in: ", found); \
+    CHECK(fault(kernel<Bug::corrected>, seed, blocks) == "no fault");               \
+  }
+#define NEEDS_HOOKS() \
+  if (!observes()) return harness::not_run("this build does not see the memory accesses of kernels")
+
+}  // namespace
+
+TEST_CASE("planted: missing __syncthreads") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(read_after_write, 1, "race on shared memory", "planted_emu.cpp:2");
+  CHECK_PLANTED(write_after_read, 1, "race on shared memory", "planted_emu.cpp:3");
+}
+TEST_CASE("planted: missing __syncwarp") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(within_a_warp, 1, "race on shared memory", "planted_emu.cpp:");
+}
+TEST_CASE("planted: lost update, missing fence") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(lost_update, 1, "race on global memory", "an update that is not atomic is lost");
+  CHECK_PLANTED(missing_fence, 2, "race on global memory");
+}
+TEST_CASE("planted: out of bounds") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(shared_bounds, 1, "thread (63,0,0)", "out of bounds of shared memory: it reads 4 bytes at offset 256 of 256");
+  CHECK_PLANTED(global_bounds, 2, "out of bounds of global memory: it writes 4 bytes", "an array of 256 bytes");
+}
+TEST_CASE("planted: misaligned vector access") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(vector_access, 1, "misaligned access", "no multiple of 16", "planted_emu.cpp:");
+}
+TEST_CASE("planted: divergent barrier, deadlock, absent lane, wrong mask") {
+  CHECK_PLANTED(divergent_barrier, 1, "divergent barrier: it waits at planted_emu.cpp:");
+  CHECK_PLANTED(deadlock, 1, "deadlock: ", "waits at barrier 1 at planted_emu.cpp:", "(32 threads there)");
+  CHECK_PLANTED(absent_lane, 1, "shuffle from lane 24, which has exited");
+  CHECK_PLANTED(mask_without_self, 1, "is not in its own mask 0xff00 at planted_emu.cpp:");
+}
