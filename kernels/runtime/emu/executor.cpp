@@ -18,6 +18,13 @@
 #include "kernels/runtime/emu/location.h"
 #include "kernels/runtime/emu/memory_check.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+using MayLeak = __lsan::ScopedDisabler;  // the stack of a faulty thread is abandoned, with the strings on it
+#else
+struct MayLeak {};
+#endif
+
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -298,6 +305,7 @@ Visible::~Visible() {
 void run(const Launch& l) {
   Executor& e = executor();
   std::lock_guard lock(e.mutex);
+  [[maybe_unused]] const MayLeak abandoned_stacks;
   const uint64_t threads = uint64_t(l.block.x) * l.block.y * l.block.z, blocks = uint64_t(l.grid.x) * l.grid.y * l.grid.z;
   check<Error>(threads > 0 && threads <= 1024 && l.block.z <= 64, "emu: {}: block ({},{},{}): expected 1 to 1024 threads",
                function_name(l.kernel), l.block.x, l.block.y, l.block.z);
