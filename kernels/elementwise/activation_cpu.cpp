@@ -24,8 +24,9 @@ HWY_INLINE VF gauss(F32 d, VF x) {
   return hn::NegMulAdd(e, hn::Mul(half, rest), e);
 }
 
-// Normal CDF, also in the negative tail with a relative error below 5e-7 (5e-6 without fused multiply-add): erfc(a) = t P(t) exp(-a^2), t = 1 / (1 + a / 2),
-// P fitted to erfc(a) exp(a^2) / t on [0, 8.5] for the least relative error (4e-8).
+// Normal CDF, also in the negative tail with a relative error below 5e-7 (5e-6 without fused multiply-add):
+// erfc(a) = t P(t) exp(-a^2), t = 1 / (1 + a / 2); P is fitted to erfc(a) exp(a^2) / t on [0, 8.5] for the least relative
+// error (4e-8).
 HWY_INLINE VF normal_cdf(F32 d, VF x) {
   const VF size = hn::Min(hn::Abs(x), hn::Set(d, 20.0f));  // beyond, the tail is 0 in float
   const VF one = hn::Set(d, 1.0f);

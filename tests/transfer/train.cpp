@@ -104,6 +104,49 @@ TEST_CASE("train: the proof finds a frozen tensor that moved and a trainable one
   CHECK_THROWS_WITH_AS(proof.verify(*net, 0.1), "proof: conv1.bn.running_mean is frozen, and training changed it", InternalError);
 }
 
+TEST_CASE("train: a planted bug that changes one bit of a frozen tensor during training is found") {
+  const io::Dataset data = toy::images(64, 1);
+  for (const std::string victim : {"conv1.conv.weight", "conv1.bn.bias", "conv1.bn.running_var"}) {
+    auto net = toy::norm_net(3);
+    freeze_first(*net, 1);
+    TrainHooks hooks;
+    hooks.every = 1;
+    hooks.progress = [&](const TrainProgress& p) {
+      if (p.step != 2) return;
+      for (const TensorState& s : tensor_states(*net))
+        if (s.name == victim) s.tensor.raw_bytes()[0] ^= std::byte{1};  // the last bit of the mantissa
+    };
+    CHECK_THROWS_WITH_AS(train(*net, data, kKeys, quick(), hooks), ("proof: " + victim + " is frozen, and training changed it").c_str(),
+                         InternalError);
+  }
+}
+
+TEST_CASE("train: a norm that updates its statistics although it is frozen is found") {
+  struct CarelessNorm : nn::Module {
+    Tensor running_mean = Tensor::zeros({3});
+    CarelessNorm() { add_buffer("running_mean", running_mean); }
+    Tensor forward(const Tensor& x) override {
+      if (training()) running_mean.data<float>()[0] += 0.1f * x.data<float>()[0];  // and does not ask frozen()
+      return x;
+    }
+  };
+  const io::Dataset data = toy::images(64, 1);
+  const auto network = [] {
+    auto net = std::make_unique<nn::Chain>();
+    auto& block = net->add<nn::Chain>("norm");
+    block.add<CarelessNorm>("careless");
+    block.add<nn::Conv2d>("conv", 3, 4, 3, nn::ConvOptions{.padding = 1});
+    net->add<nn::Linear>("fc", 16 * 16 * 4, 4, nn::LinearOptions{.image = {16, 16, 4}});
+    nn::initialize(*net, nn::Init::he_normal, 3);
+    return net;
+  };
+  CHECK(train(*network(), data, kKeys, quick()).status == TrainStatus::done);
+  auto frozen = network();
+  freeze_first(*frozen, 1);
+  CHECK_THROWS_WITH_AS(train(*frozen, data, kKeys, quick()),
+                       "proof: norm.careless.running_mean is frozen, and training changed it", InternalError);
+}
+
 TEST_CASE("train: stretch runs the same schedule over more steps; a step beside it changes the result") {
   TrainConfig c = quick();
   CHECK(total_steps(c, 70) == 15);

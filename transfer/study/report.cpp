@@ -30,6 +30,7 @@ std::string to_json(const StudyResults& r) {
   ordered_json j{{"name", r.config.name}, {"model", r.config.model}, {"data", r.config.data}, {"cuts", r.cuts},
                  {"blocks", r.blocks}, {"planned", r.planned}};
   for (const auto& [key, value] : r.meta) j["meta"][key] = value;
+  j["prefix_cache"] = {{"predicted_saving", json_number(r.predicted_saving)}, {"measured_saving", json_number(r.measured_saving)}};
   for (const Quantity& q : r.quantities) {
     ordered_json one{{"quantity", q.name}, {"partition", q.selection.partition}, {"images_per_class", q.selection.images_per_class},
                      {"keep", q.selection.keep}, {"cut", q.cut}, {"mean", json_number(q.summary.mean)}, {"seeds", q.summary.seeds},

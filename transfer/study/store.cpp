@@ -178,7 +178,8 @@ void Store::open(Mode mode) {
     check<ConfigError>(::flock(lock_, LOCK_EX | LOCK_NB) == 0, "{}: another process is running a study in this folder", folder_.string());
   }
   const bool fresh = !std::filesystem::exists(file, error) || std::filesystem::file_size(file, error) == 0;
-  const int flags = mode == Mode::read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  // A reader opens for writing too (where the file allows it): it may have to roll back the commit that a kill cut short.
+  const int flags = SQLITE_OPEN_READWRITE | (mode == Mode::write ? SQLITE_OPEN_CREATE : 0);
   if (sqlite3_open_v2(file.c_str(), &db_, flags, nullptr) != SQLITE_OK) fail(db_, file);
   sqlite3_busy_timeout(db_, 30000);
   int64_t application = 0, version = 0;

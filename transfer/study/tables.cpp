@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace graft::study {
@@ -100,6 +101,9 @@ Table cells(const StudyResults& r) {
 Table facts(const StudyResults& r) {
   Table t{"Run", {"", ""}, {}};
   t.rows.push_back({"cells with a result", fmt::format("{} of {}", r.rows.size(), r.planned)});
+  const auto percent = [](double saving) { return std::isnan(saving) ? "unknown" : fmt::format("{:.1f} %", 100 * saving); };
+  t.rows.push_back({"prefix cache: saving of time, predicted", percent(r.predicted_saving)});
+  t.rows.push_back({"prefix cache: saving of time, measured", percent(r.measured_saving)});
   for (const auto& [key, value] : r.meta)
     if (value.find('\n') == std::string::npos) t.rows.push_back({key, value});
   return t;
