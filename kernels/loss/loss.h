@@ -5,7 +5,6 @@
 //   mse            loss = mean (x - target)^2, dx = -dtarget = 2 dloss / n (x - target)
 #pragma once
 #include "kernels/common/context.h"
-#include "kernels/common/error.h"
 
 namespace graft {
 
@@ -32,11 +31,8 @@ using MseForward = void(Context&, T* loss, const T* x, const T* target, const Ms
 template <class T>
 using MseBackward = void(Context&, T* dx, T* dtarget, const T* dloss, const T* x, const T* target, const MseParams&);
 
-inline void check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes) {
-  for (int64_t i = 0; i < n; ++i)
-    check<ShapeError>(labels[i] >= 0 && labels[i] < classes, "{}: labels: row {}: expected 0 to {}, got {}", op, i,
-                      classes - 1, labels[i]);
-}
+// ShapeError names the first row whose label lies outside [0, classes).
+void check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes);
 
 namespace cpu {
 CrossEntropyForward<float> cross_entropy_forward;

@@ -28,7 +28,7 @@ constexpr int64_t pooled_size(int64_t size, int64_t kernel, int64_t stride, int6
 struct PoolSpan {
   int64_t start, begin, end, padded;
 };
-inline PoolSpan pool_span(int64_t out, int64_t size, int64_t kernel, const Pool2dParams& p) {
+constexpr PoolSpan pool_span(int64_t out, int64_t size, int64_t kernel, const Pool2dParams& p) {
   const int64_t start = out * p.stride - p.padding;
   return {start, std::max<int64_t>(start, 0), std::min(start + kernel, size),
           std::min(start + kernel, size + p.padding) - start};

@@ -1,0 +1,1 @@
+#include "kernels/conv2d/depthwise_conv2d_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/copy/copy_blocks_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/copy/permute_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/elementwise/dropout_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/matmul/linear_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/norm/batch_norm_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/norm/group_norm_kernels.cuh"

@@ -1,0 +1,1 @@
+#include "kernels/optim/sgd_kernels.cuh"

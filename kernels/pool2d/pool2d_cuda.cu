@@ -1,0 +1,1 @@
+#include "kernels/pool2d/pool2d_kernels.cuh"
