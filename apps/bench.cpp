@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/output.h"
 #include "apps/verbs.h"
 #include "bench/step.h"
 #include "commit.h"
@@ -12,7 +13,7 @@ namespace graft::apps {
 int bench(const BenchArguments& a) {
   const auto r = graft::bench::time_step(a.model, a.batch, a.threads ? a.threads : default_pool().size(), a.repeats);
   if (a.json)
-    fmt::print("{}\n", nlohmann::ordered_json{
+    print_result("{}\n", nlohmann::ordered_json{
                            {"op", "step"}, {"model", r.model}, {"batch", r.batch}, {"threads", r.threads}, {"dtype", "f32"},
                            {"target", r.target}, {"repeats", r.repeats}, {"step_ms", r.step_ms}, {"p10_ms", r.p10_ms},
                            {"p90_ms", r.p90_ms}, {"forward_ms", r.forward_ms}, {"images_per_second", r.images_per_second},
@@ -21,7 +22,7 @@ int bench(const BenchArguments& a) {
                            {"command", fmt::format("graft bench step --model {} --batch {} --threads {} --repeats {}", r.model, r.batch, r.threads, r.repeats)}}
                            .dump());
   else
-    fmt::print("{}, batch {}, {} threads, {}: step {:.2f} ms (p10 {:.2f}, p90 {:.2f}), forward alone {:.2f} ms\n"
+    print_result("{}, batch {}, {} threads, {}: step {:.2f} ms (p10 {:.2f}, p90 {:.2f}), forward alone {:.2f} ms\n"
                "{:.0f} images/s, {:.1f} GFLOP/s, {:.0f} % of the FMA peak of this run ({:.1f} GFLOP/s); loss {:.4f} -> {:.4f}\n",
                r.model, r.batch, r.threads, r.target, r.step_ms, r.p10_ms, r.p90_ms, r.forward_ms, r.images_per_second, r.gflops,
                100 * r.gflops / r.peak_gflops, r.peak_gflops, r.first_loss, r.last_loss);

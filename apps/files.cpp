@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/output.h"
 #include "apps/verbs.h"
 #include "io/datasets/catalog.h"
 #include "io/datasets/fetch.h"
@@ -15,23 +16,23 @@ namespace graft::apps {
 
 int inspect(const std::string& file, bool json) {
   const auto found = io::inspect(file);
-  fmt::print("{}\n", json ? io::to_json(found) : io::to_text(found));
+  print_result("{}\n", json ? io::to_json(found) : io::to_text(found));
   return kDone;
 }
 
 int convert(const std::string& in, const std::string& out, bool json) {
   const auto c = io::convert(in, out);
   if (json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"in", in}, {"out", out}, {"from", name(c.from)}, {"to", name(c.to)},
+    print_result("{}\n", nlohmann::ordered_json{{"in", in}, {"out", out}, {"from", name(c.from)}, {"to", name(c.to)},
                                               {"tensors", c.tensors}, {"bytes", c.bytes}}.dump());
   else
-    fmt::print("{} ({}) -> {} ({}): {} tensors, {} bytes\n", in, name(c.from), out, name(c.to), c.tensors, c.bytes);
+    print_result("{} ({}) -> {} ({}): {} tensors, {} bytes\n", in, name(c.from), out, name(c.to), c.tensors, c.bytes);
   return kDone;
 }
 
 int datasets(bool json) {
-  if (json) fmt::print("{{\"datasets\": {}}}\n", io::catalog_json());
-  else fmt::print("{}", io::catalog_table());
+  if (json) print_result("{{\"datasets\": {}}}\n", io::catalog_json());
+  else print_result("{}", io::catalog_table());
   return kDone;
 }
 
@@ -40,12 +41,12 @@ int fetch(const std::string& name, bool json) {
   options.progress = [&](const io::CatalogFile& file, int64_t done, int64_t total) {
     check<Interrupted>(!interrupted, "interrupted: what was fetched is kept, the same command goes on");
     if (!isatty(STDERR_FILENO)) return;
-    if (total) fmt::print(stderr, "\r{}  {:.1f} of {:.1f} MB ", file.path, double(done) / 1e6, double(total) / 1e6);
-    else fmt::print(stderr, "\r{}  {:.1f} MB ", file.path, double(done) / 1e6);
+    if (total) print_progress("\r{}  {:.1f} of {:.1f} MB ", file.path, double(done) / 1e6, double(total) / 1e6);
+    else print_progress("\r{}  {:.1f} MB ", file.path, double(done) / 1e6);
   };
   const auto result = io::fetch(io::find_entry(name), options);
-  if (isatty(STDERR_FILENO)) fmt::print(stderr, "\n");
-  fmt::print("{}\n", json ? result.json() : result.text());
+  if (isatty(STDERR_FILENO)) print_progress("\n");
+  print_result("{}\n", json ? result.json() : result.text());
   return kDone;
 }
 

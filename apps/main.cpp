@@ -2,12 +2,14 @@
 #include <CLI/CLI.hpp>
 
 #include <csignal>
-#include <cstdio>
+#include <filesystem>
 #include <functional>
+#include <new>
 
+#include "apps/arguments.h"
+#include "apps/output.h"
 #include "apps/verbs.h"
 #include "kernels/common/error.h"
-#include "transfer/study/config.h"
 
 namespace graft::apps {
 std::atomic<bool> interrupted{false};
@@ -18,6 +20,41 @@ using namespace graft::apps;
 namespace {
 
 void on_signal(int) { interrupted = true; }  // the work stops at its next step boundary; a second signal kills
+
+// What writes files ends cleanly; the other verbs have nothing to clean up and just die of the signal.
+void handle_interrupts(const std::string& verb) {
+  for (const char* writes : {"study", "train", "fetch", "report", "merge", "convert"}) {
+    if (verb != writes) continue;
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    action.sa_flags = int(SA_RESETHAND);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+  }
+}
+
+// A file that grows too large, and a reader that has gone, are errors of a write, not the end of the process.
+void ignore_write_signals() {
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+// One line, whatever names of files and tensors it quotes.
+int fail(ExitCode code, std::string text) {
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+    else if (uint8_t(c) < 32 || c == 127) c = '?';
+  write_progress("graft: " + text + "\n");
+  return code;
+}
+
+Verbs known_verbs(const CLI::App& app) {
+  Verbs verbs;
+  for (const CLI::App* verb : app.get_subcommands({}))
+    for (const CLI::Option* o : verb->get_options({}))
+      for (const std::string& name : o->get_lnames()) verbs[verb->get_name()].push_back("--" + name);
+  return verbs;
+}
 
 void add_data(CLI::App& verb, DataArguments& a) {
   verb.add_option("--data", a.data, "data set of the catalog, a folder with one folder per class, or an archive of it")->required();
@@ -32,22 +69,10 @@ CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char
   return verb;
 }
 
-// A word close to a known one gets a suggestion.
-std::string suggestion(const CLI::App& app, int argc, char** argv) {
-  std::vector<std::string> words;
-  const CLI::App* verb = nullptr;
-  for (const CLI::App* s : app.get_subcommands({})) {
-    words.push_back(s->get_name());
-    if (argc > 1 && s->get_name() == argv[1]) verb = s;
-  }
-  if (verb) words.clear();
-  if (verb)
-    for (const CLI::Option* o : verb->get_options({})) words.push_back(o->get_name());
-  for (int i = verb ? 2 : 1; i < argc; ++i) {
-    const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
-    if (std::find(words.begin(), words.end(), word) != words.end() || (verb && word[0] != '-')) continue;
-    if (const std::string near = graft::study::nearest_name(word, words); !near.empty()) return " (did you mean " + near + "?)";
-  }
+// The file and line of the option that a parse error is about, if it was read from a file.
+std::string origin(const std::string& error, const Origins& origins) {
+  for (const auto& [option, where] : origins)
+    if (error.find(option) != std::string::npos) return " (" + where + ")";
   return "";
 }
 
@@ -88,11 +113,10 @@ int main(int argc, char** argv) {
   TrainArguments t;
   v = add_verb(app, "train", "train a network, or fine-tune published weights", "  graft train --data fashion-mnist --epochs 5 --out runs/cnn.safetensors\n  graft train --data cifar10-jpeg --model resnet20 --weights resnet20.th --fresh 'linear.*' --freeze 'stem-layer2.2' --epochs 2", json);
   add_data(*v, t.data);
-  v->set_config("--config", "", "read options from a TOML file");
-  v->allow_config_extras(false);
+  v->add_option("--config", t.config, "read options from this TOML file; those of the command line come first");
   v->add_option("--model", t.model, "network")->capture_default_str();
   v->add_option("--weights", t.weights, "start from these weights");
-  v->add_option("--fresh", t.fresh, "with --weights: tensors that keep their initial values (globs)");
+  v->add_option("--fresh", t.fresh, "with --weights: tensors that keep their initial values (globs)")->needs("--weights");
   v->add_option("--freeze", t.freeze, "blocks that are not trained: names, ranges, globs");
   v->add_option("--out", t.out, "write the weights here (.safetensors); training resumes from OUT.checkpoint");
   v->add_option("--epochs", t.epochs)->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
@@ -116,7 +140,7 @@ int main(int argc, char** argv) {
   add_data(*v, e.data);
   v->add_option("--skip", e.skip, "tensors of the file to ignore (globs)");
   v->add_option("--batch", e.batch, "images at once")->capture_default_str()->check(CLI::Range(1, 1 << 20));
-  v->add_option("--classes", e.classes, "outputs of the network (default: classes of the data)");
+  v->add_option("--classes", e.classes, "outputs of the network, where the data has other classes");
   v->callback([&] { run = [&] { e.json = json; return eval(e); }; });
 
   PredictArguments p;
@@ -125,7 +149,7 @@ int main(int argc, char** argv) {
   v->add_option("--weights", p.weights, "weight file")->required();
   add_data(*v, p.data);
   v->add_option("--top", p.top, "classes per image")->capture_default_str()->check(CLI::Range(1, 1000));
-  v->add_option("--classes", p.classes, "outputs of the network (default: classes of the data)");
+  v->add_option("--classes", p.classes, "outputs of the network, where the data has other classes");
   v->callback([&] { run = [&] { p.json = json; return predict(p); }; });
 
   std::string file, out;
@@ -159,35 +183,31 @@ int main(int argc, char** argv) {
   v->add_option("--repeats", b.repeats, "timed steps")->capture_default_str()->check(CLI::Range(1, 100000));
   v->callback([&] { run = [&] { b.json = json; return bench(b); }; });
 
+  ignore_write_signals();
+  Origins origins;
   try {
-    app.parse(argc, argv);
+    Words words(argv + 1, argv + argc);
+    const Verbs verbs = known_verbs(app);
+    check_words(words, verbs);
+    if (!words.empty() && words[0] == "train") words = with_config_file(std::move(words), verbs.at("train"), origins);
+    handle_interrupts(words.empty() ? "" : words[0]);
+    app.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+    return run();
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "graft: %s%s\n", error.what(), suggestion(app, argc, argv).c_str());
-    return kBadInput;
-  }
-
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  action.sa_flags = int(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  try {
-    const int code = run();
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw graft::Error("standard output: cannot be written");
-    return code;
+    return fail(kBadInput, error.what() + origin(error.what(), origins));
   } catch (const graft::Interrupted& error) {
-    std::fprintf(stderr, "graft: %s\n", error.what());
-    return kInterrupted;
+    return fail(kInterrupted, error.what());
   } catch (const graft::InternalError& error) {
-    std::fprintf(stderr, "graft: internal fault: %s\n", error.what());
-    return kFault;
+    return fail(kFault, std::string("internal fault: ") + error.what());
   } catch (const graft::Error& error) {
-    std::fprintf(stderr, "graft: %s\n", error.what());
-    return kBadInput;
+    return fail(kBadInput, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(kBadInput, error.path1().string() + ": " + error.code().message());
+  } catch (const std::bad_alloc&) {
+    return fail(kBadInput, "not enough memory");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "graft: internal fault: %s\n", error.what());
-    return kFault;
+    return fail(kFault, std::string("internal fault: ") + error.what());
   }
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "apps/output.h"
 #include "apps/verbs.h"
 #include "commit.h"
 #include "kernels/common/error.h"
@@ -25,10 +26,10 @@ std::string minutes(double seconds) {
 class TerminalProgress : public study::Progress {
  public:
   void study_started(const study::Grid& grid, const study::Estimate& estimate, int64_t to_run, int64_t done, int jobs) override {
-    fmt::print(stderr, "{}: {} cells, {} done before, {} to run, {} side by side", grid.config().name, grid.cells().size(), done,
+    print_progress("{}: {} cells, {} done before, {} to run, {} side by side", grid.config().name, grid.cells().size(), done,
                to_run, jobs);
-    if (estimate.seconds > 0) fmt::print(stderr, ", about {}", minutes(estimate.seconds));
-    fmt::print(stderr, "\n");
+    if (estimate.seconds > 0) print_progress(", about {}", minutes(estimate.seconds));
+    print_progress("\n");
     lines_.assign(size_t(jobs), "");
   }
 
@@ -42,14 +43,14 @@ class TerminalProgress : public study::Progress {
   void cell_finished(int slot, const study::Cell& cell, const study::CellResult& r, int64_t done, int64_t of) override {
     clear();
     const std::string result = r.accuracy ? fmt::format("accuracy {:.4f}", *r.accuracy) : r.status;
-    fmt::print(stderr, "[{}/{}] {}: {}, {:.1f} s\n", done, of, cell.label.str(), result, r.seconds);
+    print_progress("[{}/{}] {}: {}, {:.1f} s\n", done, of, cell.label.str(), result, r.seconds);
     lines_[size_t(slot)].clear();
     draw();
   }
 
   void message(const std::string& text) override {
     clear();
-    fmt::print(stderr, "{}\n", text);
+    print_progress("{}\n", text);
     draw();
   }
 
@@ -64,17 +65,16 @@ class TerminalProgress : public study::Progress {
     draw();
   }
   void clear() {
-    if (drawn_) fmt::print(stderr, "\033[{}A\033[J", drawn_);
+    if (drawn_) print_progress("\033[{}A\033[J", drawn_);
     drawn_ = 0;
   }
   void draw() {
     if (!terminal_) return;
     for (const auto& l : lines_)
       if (!l.empty()) {
-        fmt::print(stderr, "  {:.118}\n", l);
+        print_progress("  {:.118}\n", l);
         ++drawn_;
       }
-    std::fflush(stderr);
     drawn_at_ = Clock::now();
   }
 
@@ -107,11 +107,11 @@ int study(const StudyArguments& a) {
   if (a.dry_run) {
     const auto dry = study::dry_run(std::move(config), options);
     if (a.json)
-      fmt::print("{}\n", nlohmann::ordered_json{{"cells", dry.grid->cells().size()}, {"to_run", dry.estimate.to_run},
+      print_result("{}\n", nlohmann::ordered_json{{"cells", dry.grid->cells().size()}, {"to_run", dry.estimate.to_run},
                                                 {"seconds", dry.estimate.seconds},
                                                 {"seconds_without_cache", dry.estimate.seconds_uncached},
                                                 {"saving", dry.estimate.saving()}, {"jobs", dry.estimate.jobs}}.dump());
-    else fmt::print("{}", study::to_text(*dry.grid, dry.estimate));
+    else print_result("{}", study::to_text(*dry.grid, dry.estimate));
     return kDone;
   }
   study::RunSummary summary;
@@ -122,12 +122,12 @@ int study(const StudyArguments& a) {
   const study::StudyResults results = study::load_results(options.out);
   const auto files = study::write_report(results, options.out);
   if (a.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"out", options.out.string()}, {"cells", summary.cells}, {"run", summary.run},
+    print_result("{}\n", nlohmann::ordered_json{{"out", options.out.string()}, {"cells", summary.cells}, {"run", summary.run},
                                               {"reused", summary.reused}, {"diverged", summary.diverged},
                                               {"seconds", summary.seconds}, {"report", files.html.string()},
                                               {"criteria", verdicts_json(results.verdicts)}}.dump());
   else
-    fmt::print("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), summary.run,
+    print_result("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), summary.run,
                summary.reused, summary.diverged, minutes(summary.seconds), files.html.string());
   return a.check && !study::all_passed(results.verdicts) ? kCriterionFailed : kDone;
 }
@@ -137,10 +137,10 @@ int report(const ReportArguments& a) {
   const auto files = study::write_report(results, a.folder);
   if (!a.csv.empty()) study::write_csv(results, a.csv);
   if (a.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"report", files.html.string()}, {"planned", results.planned},
+    print_result("{}\n", nlohmann::ordered_json{{"report", files.html.string()}, {"planned", results.planned},
                                               {"cells", results.rows.size()},
                                               {"criteria", verdicts_json(results.verdicts)}}.dump());
-  else fmt::print("{}\nReport: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), files.html.string());
+  else print_result("{}\nReport: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), files.html.string());
   return kDone;
 }
 
@@ -148,10 +148,10 @@ int merge(const MergeArguments& a) {
   const std::vector<std::filesystem::path> from(a.folders.begin(), a.folders.end());
   const auto m = study::merge_stores(from, a.out);
   if (a.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"out", a.out}, {"stores", m.stores}, {"added", m.added}, {"shared", m.shared},
+    print_result("{}\n", nlohmann::ordered_json{{"out", a.out}, {"stores", m.stores}, {"added", m.added}, {"shared", m.shared},
                                               {"missing", m.missing}}.dump());
   else
-    fmt::print("{} stores joined in {}: {} results, {} of them in more than one; {} cells of the grid have none yet\n", m.stores,
+    print_result("{} stores joined in {}: {} results, {} of them in more than one; {} cells of the grid have none yet\n", m.stores,
                a.out, m.added + m.shared, m.shared, m.missing);
   return kDone;
 }

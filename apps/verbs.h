@@ -1,5 +1,5 @@
 // The verbs of the command line. main.cpp parses the arguments into these structs; each verb has one file and only calls
-// the library. A verb prints to `out` (a table, or one JSON object with --json) and its progress to standard error.
+// the library. What it prints, and where: output.h.
 #pragma once
 #include <atomic>
 #include <cstdint>

@@ -3,6 +3,8 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/common/nearest_name.h"
+
 namespace graft::nn {
 namespace {
 
@@ -29,7 +31,7 @@ std::string_view name(Init init) { return kNames[size_t(init)]; }
 Init init_from_name(std::string_view text) {
   for (size_t i = 0; i < kNames.size(); ++i)
     if (kNames[i] == text) return Init(i);
-  throw ConfigError(fmt::format("init: expected one of {}, {}, {}, got {}", kNames[0], kNames[1], kNames[2], text));
+  throw ConfigError(fmt::format("init: none is named '{}': {}", text, did_you_mean(text, {kNames.begin(), kNames.end()})));
 }
 
 void fill_normal(const Tensor& t, double std, Philox stream) {

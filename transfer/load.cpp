@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 
@@ -78,6 +79,13 @@ std::string transformation(const Slot& s, const Tensor& file) {
 
 bool floating(DType t) { return t <= DType::bf16; }
 
+int64_t count_not_finite(const Tensor& t) {
+  const auto count = [](const auto& values) { return std::ranges::count_if(values, [](auto v) { return !std::isfinite(v); }); };
+  if (!floating(t.dtype())) return 0;
+  if (t.dtype() == DType::f32) return count(t.span<float>());
+  return t.dtype() == DType::f64 ? count(t.span<double>()) : count(t.to_vector<float>());
+}
+
 class Patterns {
  public:
   Patterns(const char* what, const std::vector<std::string>& globs) : what_(what), globs_(globs), used_(globs.size(), false) {}
@@ -127,6 +135,8 @@ LoadReport load(nn::Module& network, const nn::NamedTensors& file, const LoadOpt
       faults.push_back(fmt::format("mis-shaped: {}: expected {}, got {}", s.name, s.file_shape(), t->shape()));
     } else if (floating(t->dtype()) != floating(s.tensor.dtype())) {
       faults.push_back(fmt::format("wrong type: {}: expected {}, got {}", s.name, name(s.tensor.dtype()), name(t->dtype())));
+    } else if (const int64_t n = count_not_finite(*t)) {
+      faults.push_back(fmt::format("not finite: {}: {} of {} values", s.name, n, t->numel()));
     } else {
       const std::string detail = transformation(s, *t);
       report.rows.push_back({s.name, detail.empty() ? LoadAction::loaded : LoadAction::transformed, detail, s.tensor.shape()});

@@ -10,6 +10,7 @@
 
 #include "io/checkpoint.h"
 #include "io/datasets/loader.h"
+#include "kernels/common/nearest_name.h"
 #include "kernels/runtime/cpu/target.h"
 #include "nn/chain.h"
 #include "nn/optim/clip.h"
@@ -21,12 +22,19 @@
 namespace graft::transfer {
 namespace {
 
+const std::vector<std::string> kSchedules = {"constant", "step", "cosine", "one_cycle", "slanted_triangular"};
+
 void validate(const TrainConfig& c) {
   check<ConfigError>(c.epochs >= 1, "train: epochs: expected at least 1, got {}", c.epochs);
   check<ConfigError>(c.stretch > 0 && std::isfinite(c.stretch), "train: stretch: expected a positive number, got {}", c.stretch);
   check<ConfigError>(c.batch >= 1, "train: batch: expected at least 1, got {}", c.batch);
   check<ConfigError>(c.lr >= 0 && std::isfinite(c.lr), "train: lr: expected 0 or more, got {}", c.lr);
   check<ConfigError>(0 <= c.warmup && c.warmup < 1, "train: warmup: expected a fraction in [0, 1), got {}", c.warmup);
+  check<ConfigError>(std::ranges::count(kSchedules, c.schedule), "train: schedule: none is named '{}': {}", c.schedule,
+                     did_you_mean(c.schedule, kSchedules));
+  check<ConfigError>(0 <= c.momentum && c.momentum < 1, "train: momentum: expected [0, 1), got {}", c.momentum);
+  check<ConfigError>(c.weight_decay >= 0 && std::isfinite(c.weight_decay), "train: weight_decay: expected 0 or more, got {}",
+                     c.weight_decay);
   check<ConfigError>(c.clip_norm >= 0, "train: clip_norm: expected 0 or more, got {}", c.clip_norm);
   check<ConfigError>(c.bias_lr_multiplier > 0, "train: bias_lr_multiplier: expected more than 0, got {}", c.bias_lr_multiplier);
   check<ConfigError>(0 <= c.label_smoothing && c.label_smoothing < 1, "train: label_smoothing: expected [0, 1), got {}",
@@ -39,10 +47,7 @@ nn::Schedule make_schedule(const TrainConfig& c, int64_t steps) {
   else if (c.schedule == "step") s = nn::step_decay(c.lr, steps, {0.6, 0.85});
   else if (c.schedule == "cosine") s = nn::cosine(c.lr, steps);
   else if (c.schedule == "one_cycle") s = nn::one_cycle(c.lr, steps);
-  else if (c.schedule == "slanted_triangular") s = nn::slanted_triangular(c.lr, steps);
-  else
-    throw ConfigError(fmt::format("train: schedule: expected constant, step, cosine, one_cycle or slanted_triangular, got '{}'",
-                                  c.schedule));
+  else s = nn::slanted_triangular(c.lr, steps);
   const int64_t warm = std::llround(c.warmup * double(steps));
   return warm > 0 ? nn::warm_up(s, warm) : s;
 }
@@ -106,7 +111,8 @@ class Trainer {
     while (step_ < steps_) {
       if (hooks_.cancel && hooks_.cancel->load()) {
         if (!hooks_.checkpoint.empty()) save();
-        throw Interrupted(fmt::format("train: stopped after step {} of {}", step_, steps_));
+        throw Interrupted(fmt::format("train: stopped after step {} of {}{}", step_, steps_, hooks_.checkpoint.empty() ? ""
+                          : fmt::format("; {} holds it: the same command goes on from there", hooks_.checkpoint.string())));
       }
       lr = rate_(step_);
       if (!train_step(lr)) {

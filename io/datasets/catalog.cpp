@@ -9,6 +9,7 @@
 
 #include "io/archive.h"
 #include "kernels/common/error.h"
+#include "kernels/common/nearest_name.h"
 
 namespace graft::io {
 namespace {
@@ -117,17 +118,6 @@ std::vector<CatalogEntry> make_catalog() {
   };
 }
 
-int64_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<int64_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), int64_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int64_t diagonal = std::exchange(row[0], int64_t(i));
-    for (size_t j = 1; j <= b.size(); ++j)
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
-  }
-  return row.back();
-}
-
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
@@ -155,12 +145,12 @@ const std::vector<CatalogEntry>& catalog() {
 }
 
 const CatalogEntry& find_entry(const std::string& name) {
-  const CatalogEntry* nearest = &catalog().front();
+  std::vector<std::string> names;
   for (const CatalogEntry& entry : catalog()) {
     if (entry.name == name) return entry;
-    if (edit_distance(entry.name, name) < edit_distance(nearest->name, name)) nearest = &entry;
+    names.push_back(entry.name);
   }
-  throw ConfigError(fmt::format("no data set '{}' in the catalog: did you mean '{}'? (`graft datasets` lists all)", name, nearest->name));
+  throw ConfigError(fmt::format("no data set '{}' in the catalog: {} (`graft datasets` lists all)", name, did_you_mean(name, names)));
 }
 
 fs::path cache_folder() {

@@ -86,7 +86,10 @@ Dataset select_items(const Dataset& ds, std::span<const int64_t> items) {
     std::copy_n(ds.images.data<uint8_t>() + from * size, size, images.data<uint8_t>() + i * size);
     labels.data<int64_t>()[i] = ds.labels.data<int64_t>()[from];
   }
-  return make_dataset(ds.name, images, labels, ds.classes, ds.name);
+  Dataset chosen = make_dataset(ds.name, images, labels, ds.classes, ds.name);
+  if (!ds.files.empty())
+    for (const int64_t item : items) chosen.files.push_back(ds.files[size_t(item)]);
+  return chosen;
 }
 
 Dataset select_classes(const Dataset& ds, std::span<const int64_t> classes) {
@@ -105,7 +108,9 @@ Dataset select_classes(const Dataset& ds, std::span<const int64_t> classes) {
   const Dataset chosen = select_items(ds, items);
   Tensor labels = chosen.labels.clone();
   for (int64_t& label : labels.span<int64_t>()) label = relabelled[size_t(label)];
-  return make_dataset(ds.name, chosen.images, labels, names, ds.name);
+  Dataset relabelled_items = make_dataset(ds.name, chosen.images, labels, names, ds.name);
+  relabelled_items.files = chosen.files;
+  return relabelled_items;
 }
 
 Dataset first_per_class(const Dataset& ds, int64_t n) {

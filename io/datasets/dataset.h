@@ -15,6 +15,7 @@ struct Dataset {
   Tensor labels;                     // i64 [N], each in [0, classes.size())
   std::vector<std::string> classes;  // in label order
   uint64_t hash = 0;                 // XXH64 of shape, images and labels
+  std::vector<std::string> files = {};  // the file of each item, where it came from image files; else empty
 
   int64_t size() const { return images ? images.size(0) : 0; }
   std::vector<int64_t> class_counts() const;
@@ -39,6 +40,9 @@ struct ImageFolderOptions {
 };
 // One folder per class, as a folder or inside a .tar, .tar.gz, .tar.xz or .zip; labels in alphabetical order of the class.
 Dataset load_images(const std::filesystem::path& folder_or_archive, ImageFolderOptions = {});
+
+// For training: a catalog name, or a folder or an archive (its folders "train" and "test", or all of it as training images).
+Splits load_splits(const std::string& name_folder_or_archive);
 
 // For evaluation: the test split of a catalog name, or of a folder or an archive (its folder "test" if it has several).
 Dataset load_test_data(const std::string& name_folder_or_archive, ImageFolderOptions = {});

@@ -92,7 +92,9 @@ Dataset decode_image_files(const std::vector<ImageFile>& all, const ImageFolderO
   });
   for (int64_t i = 0; i < n; ++i)
     labels.data<int64_t>()[i] = std::lower_bound(classes.begin(), classes.end(), files[size_t(i)]->class_name) - classes.begin();
-  return make_dataset(where, images, labels, classes, where);
+  Dataset ds = make_dataset(where, images, labels, classes, where);
+  for (const ImageFile* file : files) ds.files.push_back(file->name);
+  return ds;
 }
 
 Dataset load_images(const fs::path& path, ImageFolderOptions options) {

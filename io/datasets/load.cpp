@@ -92,6 +92,23 @@ Splits load_files(const CatalogEntry& entry, const std::vector<fs::path>& paths)
   throw InternalError(fmt::format("{}: unknown format", entry.name));
 }
 
+bool in_catalog(const std::string& name) {
+  return std::ranges::any_of(catalog(), [&](const CatalogEntry& e) { return e.name == name; });
+}
+
+std::vector<ImageFile> files_of(const std::string& folder_or_archive) {
+  std::error_code ignored;
+  if (!fs::exists(folder_or_archive, ignored)) {
+    check<LoadError>(folder_or_archive.find('/') == std::string::npos, "{}: no such folder or archive", folder_or_archive);
+    find_entry(folder_or_archive);  // throws, with the nearest name
+  }
+  return read_image_files(folder_or_archive);
+}
+
+bool has_split(const std::vector<ImageFile>& files, std::string_view split) {
+  return std::ranges::any_of(files, [&](const ImageFile& f) { return f.split == split; });
+}
+
 }  // namespace
 
 Splits load_dataset(const std::string& name) {
@@ -111,17 +128,26 @@ Splits load_dataset(const std::string& name) {
   return splits;
 }
 
-Dataset load_test_data(const std::string& name, ImageFolderOptions options) {
-  const auto& entries = catalog();
-  const bool known = std::any_of(entries.begin(), entries.end(), [&](const CatalogEntry& e) { return e.name == name; });
-  if (known) return load_dataset(name).test;
-  if (!fs::exists(name)) {
-    check<LoadError>(name.find('/') == std::string::npos, "{}: no such folder or archive", name);
-    find_entry(name);  // throws, with the nearest name
+Splits load_splits(const std::string& name) {
+  if (in_catalog(name)) return load_dataset(name);
+  const auto files = files_of(name);
+  const bool train = has_split(files, "train");
+  Splits splits{decode_image_files(files, {.split = train ? "train" : ""}, name), {}};
+  if (train && has_split(files, "test")) {
+    splits.test = decode_image_files(files, {.split = "test"}, name);
+    check<LoadError>(splits.train.classes == splits.test.classes, "{}: its folders train and test have different classes", name);
   }
-  const auto files = read_image_files(name);
-  const bool has_test = std::any_of(files.begin(), files.end(), [](const ImageFile& f) { return f.split == "test"; });
-  if (options.split.empty() && has_test) options.split = "test";
+  return splits;
+}
+
+Dataset load_test_data(const std::string& name, ImageFolderOptions options) {
+  if (in_catalog(name)) {
+    Dataset test = load_dataset(name).test;
+    check<LoadError>(test.size() > 0, "{}: has no test images", name);
+    return test;
+  }
+  const auto files = files_of(name);
+  if (options.split.empty() && has_split(files, "test")) options.split = "test";
   return decode_image_files(files, options, name);
 }
 

@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "kernels/common/nearest_name.h"
+
 namespace graft::nn {
 namespace {
 
@@ -25,12 +27,9 @@ const std::vector<Entry>& entries() {
 std::unique_ptr<Chain> make_model(const ModelSpec& spec) {
   check<ShapeError>(spec.input.rank() == 3 && spec.input.numel() > 0, "model: input: expected [H, W, C], got {}", spec.input);
   check<ConfigError>(spec.classes > 0, "model: classes: expected at least 1, got {}", spec.classes);
-  std::string names;
-  for (const Entry& e : entries()) {
+  for (const Entry& e : entries())
     if (e.name == spec.name) return e.make(spec);
-    names += (names.empty() ? "" : ", ") + e.name;
-  }
-  throw ConfigError(fmt::format("model: none is named {} (there are {})", spec.name, names));
+  throw ConfigError(fmt::format("model: none is named '{}': {}", spec.name, did_you_mean(spec.name, model_names())));
 }
 
 std::vector<std::string> model_names() {

@@ -50,7 +50,7 @@ TEST_CASE("the examples of --help are accepted as they stand") {
 
 TEST_CASE("wrong usage is one line, with a suggestion, and exit code 2") {
   refuses("", "subcommand");
-  refuses("sudy examples/demo.toml", "did you mean study?");
+  refuses("sudy examples/demo.toml", "did you mean 'study'?");
   refuses("study x.toml --seedz 3", "did you mean --seeds?");
   refuses("study", "config");
   refuses("study x.toml --seeds 0", "--seeds");
@@ -70,7 +70,7 @@ TEST_CASE("files that are not there or not what they claim") {
   refuses("study " + (folder / "typo.toml"), "modle");
   refuses("report " + folder.path().string(), folder.path().string());
   refuses("fetch fashion-mnst", "fashion-mnist");
-  refuses("eval --model resnet21 --weights x --data fashion-mnst", "fashion-mn");
+  refuses("eval --model resnet20 --weights x --data fashion-mnst", "fashion-mn");
 }
 
 TEST_CASE("json on standard output is one object") {

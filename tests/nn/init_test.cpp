@@ -68,5 +68,5 @@ TEST_CASE("initialisers have the deviations of their papers") {
 TEST_CASE("initialisers have names") {
   for (Init init : {Init::he_normal, Init::glorot_uniform, Init::gaussian_2014}) CHECK(init_from_name(name(init)) == init);
   CHECK_THROWS_WITH_AS(init_from_name("xavier"),
-                       "init: expected one of he_normal, glorot_uniform, gaussian_2014, got xavier", ConfigError);
+                       "init: none is named 'xavier': expected one of he_normal, glorot_uniform, gaussian_2014", ConfigError);
 }

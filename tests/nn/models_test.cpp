@@ -27,7 +27,7 @@ TEST_CASE("every name of model_names() is built, and tested here") {
     for (const ModelSpec& s : small_models()) tested |= s.name == name;
     CHECK_MESSAGE(tested, name);
   }
-  CHECK_THROWS_WITH_AS(make_model({"vgg", {32, 32, 3}, 10}), doctest::Contains("none is named vgg (there are study_cnn"),
+  CHECK_THROWS_WITH_AS(make_model({"vgg", {32, 32, 3}, 10}), doctest::Contains("none is named 'vgg': expected one of study_cnn"),
                        ConfigError);
   CHECK_THROWS_AS(make_model({"alexnet", {32, 32, 3}, 10}), ShapeError);
   CHECK_THROWS_AS(make_model({"mlp", {32, 32}, 10}), ShapeError);

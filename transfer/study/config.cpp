@@ -8,6 +8,7 @@
 #include <toml++/toml.h>
 
 #include "kernels/common/error.h"
+#include "kernels/common/nearest_name.h"
 #include "nn/models/models.h"
 #include "transfer/study/statistics.h"
 
@@ -23,30 +24,6 @@ std::vector<std::string> condition_names() {
   std::vector<std::string> names;
   for (const auto& [condition, text] : kConditions) names.push_back(text);
   return names;
-}
-
-// Restricted Damerau-Levenshtein distance: a swap of neighbours is one error.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
-  for (size_t i = 1; i <= a.size(); ++i)
-    for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.size()][b.size()];
-}
-
-std::string join(const std::vector<std::string>& names) {
-  std::string s;
-  for (const std::string& n : names) s += (s.empty() ? "" : ", ") + n;
-  return s;
-}
-
-std::string suggestion(std::string_view wrong, const std::vector<std::string>& names) {
-  const std::string near = nearest_name(wrong, names);
-  return near.empty() ? fmt::format("expected one of {}", join(names)) : fmt::format("did you mean '{}'?", near);
 }
 
 // One table of the file. Every key asked for is known; finish() refuses the others.
@@ -112,7 +89,7 @@ class Table {
     each(key, [&](const toml::node& n) {
       const std::string s = text(n, key);
       const auto condition = condition_from_name(s);
-      if (!condition) fail(n.source(), "{}: no condition '{}' ({})", path(key), s, suggestion(s, condition_names()));
+      if (!condition) fail(n.source(), "{}: no condition '{}' ({})", path(key), s, did_you_mean(s, condition_names()));
       if (std::ranges::count(out, *condition)) fail(n.source(), "{}: {} is given twice", path(key), s);
       out.push_back(*condition);
     });
@@ -123,7 +100,7 @@ class Table {
     read(key, out);
     if (!std::ranges::count(names, out)) {
       const toml::node* n = table_.get(key);
-      fail(n ? n->source() : here(), "{}: no '{}' ({})", path(key), out, suggestion(out, names));
+      fail(n ? n->source() : here(), "{}: no '{}' ({})", path(key), out, did_you_mean(out, names));
     }
   }
 
@@ -152,7 +129,7 @@ class Table {
       const std::string k(key.str());
       if (std::ranges::count(known_, k)) continue;
       fail(node.source(), "unknown key '{}'{} ({})", k, name_.empty() ? "" : fmt::format(" in [{}]", name_),
-           suggestion(k, known_));
+           did_you_mean(k, known_));
     }
   }
 
@@ -295,12 +272,12 @@ void check_whole(Table& t, StudyConfig& c) {
     if (!terms) {
       std::vector<std::string> known = condition_names();
       known.insert(known.end(), std::begin(kDerived), std::end(kDerived));
-      fail(fmt::format("value '{}' is neither a name nor a difference of two conditions ({})", k.value, suggestion(k.value, known)));
+      fail(fmt::format("value '{}' is neither a name nor a difference of two conditions ({})", k.value, did_you_mean(k.value, known)));
     }
     for (const std::string* s : {&k.split, &k.minus_split}) {
       if (s->empty()) continue;
       const auto found = std::ranges::find(c.splits, *s, &SplitConfig::name);
-      if (found == c.splits.end()) fail(fmt::format("no split '{}' ({})", *s, suggestion(*s, names)));
+      if (found == c.splits.end()) fail(fmt::format("no split '{}' ({})", *s, did_you_mean(*s, names)));
       for (const std::optional<Condition>& needed : {std::optional(terms->plus), terms->minus})
         if (needed && *needed != Condition::base && !std::ranges::count(found->conditions, *needed))
           fail(fmt::format("split '{}' has no cells of {}", *s, name(*needed)));
@@ -325,14 +302,6 @@ std::optional<Condition> condition_from_name(std::string_view text) {
 bool has_cut(Condition c) { return c != Condition::base && c != Condition::base2x; }
 bool has_source(Condition c) { return has_cut(c) && c != Condition::RnB; }
 bool is_frozen(Condition c) { return c == Condition::BnB || c == Condition::AnB || c == Condition::RnB; }
-
-std::string nearest_name(std::string_view wrong, const std::vector<std::string>& names) {
-  std::string best;
-  size_t least = std::max<size_t>(1, wrong.size() / 3) + 1;  // one error in three letters is still a typing error
-  for (const std::string& n : names)
-    if (const size_t d = edit_distance(wrong, n); d < least) least = d, best = n;
-  return best;
-}
 
 StudyConfig parse_config(std::string_view text, const std::string& file) {
   toml::table root;

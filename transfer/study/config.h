@@ -80,7 +80,4 @@ struct StudyConfig {
 StudyConfig parse_config(std::string_view toml, const std::string& file_name);
 StudyConfig load_config(const std::filesystem::path&);
 
-// The nearest of `names` if it is near enough to be a typing error, else "".
-std::string nearest_name(std::string_view wrong, const std::vector<std::string>& names);
-
 }  // namespace graft::study

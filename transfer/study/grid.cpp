@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "kernels/common/nearest_name.h"
 #include "kernels/common/philox.h"
 #include "nn/models/models.h"
 #include "transfer/study/key.h"
