@@ -1,4 +1,4 @@
-// Every op against PyTorch in float64 (tests/golden/make_ops.py): `ref` in double, `cpu` in float on the same inputs.
+// Every op against PyTorch in float64, fracdiff against scipy (tests/golden/make_*.py): `ref` in double, `cpu` in float on the same inputs.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -6,6 +6,7 @@
 #include "io/weights/weights.h"
 #include "tensor/ops/activation.h"
 #include "tensor/ops/conv2d.h"
+#include "tensor/ops/fracdiff.h"
 #include "tensor/ops/linear.h"
 #include "tensor/ops/loss.h"
 #include "tensor/ops/norm.h"
@@ -32,8 +33,10 @@ struct Run {  // one case on one backend
 
 const std::map<std::string, Tensor>& golden() {
   static const auto all = [] {
-    const auto list = io::load_weights(std::string(GRAFT_SOURCE_DIR) + "/tests/golden/ops.safetensors");
-    return std::map<std::string, Tensor>(list.begin(), list.end());
+    std::map<std::string, Tensor> tensors;
+    for (const char* file : {"ops", "fracdiff"})
+      for (auto& [name, t] : io::load_weights(fmt::format("{}/tests/golden/{}.safetensors", GRAFT_SOURCE_DIR, file))) tensors[name] = t;
+    return tensors;
   }();
   return all;
 }
@@ -155,6 +158,10 @@ TEST_CASE("golden losses, softmax and activations") {
                             {"tanh", Activation::tanh},
                             {"sigmoid", Activation::sigmoid}})
     check_op(name, [&, kind = kind](Run& r) { return activation(r.input("x"), kind); });
+}
+
+TEST_CASE("golden fractional differencing") {
+  check_op("fracdiff", [](Run& r) { return fracdiff(r.input("x"), r.params[0], {.floor = r.params[1], .window = r.integer(2)}); });
 }
 
 TEST_CASE("golden optimizers") {

@@ -1,0 +1,1 @@
+#include "kernels/fracdiff/fracdiff_kernels.cuh"
