@@ -6,6 +6,7 @@
 #include "apps/output.h"
 #include "apps/verbs.h"
 #include "kernels/common/registry.h"
+#include "kernels/common/versions.h"
 #include "kernels/runtime/cpu/target.h"
 #include "kernels/runtime/cpu/thread_pool.h"
 
@@ -30,6 +31,16 @@ void print_support_table() {
       for (int b = 0; b < kBackends; ++b) print_result(" {} |", cell(Op(i), pass, Backend(b)));
       print_result("\n");
     }
+  print_result("\n## Versions\n\nOf the CUDA kernels that are a ladder; the last that accepts the arguments runs. `GRAFT_VERSION=matmul=3`, or\n"
+               "`Context::set_version`, asks for one; those in brackets run by request only.\n\n| op | pass | dtype | versions |\n|---|---|---|---|\n");
+  for (int i = 0; i < kOps; ++i)
+    for (Pass pass : passes(Op(i)))
+      for (int t = 0; t < kDTypes; ++t) {
+        const auto all = versions(Op(i), pass, Backend::emu, DType(t));
+        if (all.empty()) continue;
+        print_result("| {} | {} | {} |", name(Op(i)), name(pass), name(DType(t)));
+        for (const Version& v : all) print_result(v.by_request ? " ({} {})" : " {} {}", v.number, v.name), print_result("{}", &v == &all.back() ? " |\n" : ",");
+      }
 }
 
 }  // namespace

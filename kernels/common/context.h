@@ -1,10 +1,12 @@
 // What differs between backends and is handed to every kernel: the threads and the scratch memory.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "kernels/common/registry.h"
 #include "kernels/runtime/cpu/thread_pool.h"
 
 namespace graft {
@@ -37,6 +39,9 @@ class Scratch {
   T* data_;
 };
 
+using VersionChoice = std::array<uint8_t, size_t{kOps}>;  // of each op; 0: the default (kernels/common/versions.h)
+const VersionChoice& environment_versions();                // GRAFT_VERSION; ConfigError
+
 class Context {
  public:
   explicit Context(ThreadPool& pool) : pool_(pool) {}
@@ -50,11 +55,15 @@ class Context {
   void* stream() const { return stream_; }  // cudaStream_t of the kernels launched here; null: the default stream
   void set_stream(void* stream) { stream_ = stream; }
 
+  int version(Op op) const { return versions_[size_t(op)]; }
+  void set_version(Op op, int number) { versions_[size_t(op)] = uint8_t(number); }
+
  private:
   std::unique_ptr<ThreadPool> own_;
   ThreadPool& pool_;
   Workspace workspace_;
   void* stream_ = nullptr;
+  VersionChoice versions_ = environment_versions();
 };
 
 }  // namespace graft

@@ -1,15 +1,24 @@
-// c = op(a) op(b), formula in matmul.h.
-//   v1  one thread an element of c, all of its inputs from global memory: 2 loads a multiply-add; accepts all
-//   v2  32x32 tiles of a and b through shared memory, four elements a thread: each load serves 32 multiply-adds; the default
+// c = op(a) op(b) or c += op(a) op(b), formula and shapes in matmul.h.
+//
+// | version | accepts | what it teaches |
+// |---|---|---|
+// | v1 naive | all | a thread an element of c; neighbours in a warp work down a column, so each load of a is 32 transactions |
+// | v2 coalesced | all | the same loop with neighbours along a row of c: a is one broadcast, b and c one transaction of 128 bytes |
+// | v3 shared tile | all | 32 x 32 tiles of a and b through shared memory, four elements a thread: each load from memory serves 32 products |
+// | v4 register tile | all | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load from shared memory serves 4 products |
+// | v5 vectorised | lines of a, b, c in units of 16 bytes | vectorised_kernels.cuh: 128 x 128, 8 x 8 elements a thread, float4 loads, two tiles in turns |
+// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/simt.h"
+#include "kernels/common/versions.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/product.h"
+#include "kernels/matmul/tile.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kTile = 32, kRowsPerThread = 4, kTileThreads = kTile * kTile / kRowsPerThread;
-constexpr int64_t kMaxBatch = 65535;  // of gridDim.z; the kernels stride over more
+constexpr int kSharedTile = 32, kRowsPerThread = 4, kSharedTileThreads = kSharedTile * kSharedTile / kRowsPerThread;
 
 __device__ float load_a(const float* a, const MatmulParams& p, int64_t i, int64_t k) {
   return i < p.m && k < p.k ? (p.transpose_a ? a[k * p.m + i] : a[i * p.k + k]) : 0;
@@ -17,60 +26,114 @@ __device__ float load_a(const float* a, const MatmulParams& p, int64_t i, int64_
 __device__ float load_b(const float* b, const MatmulParams& p, int64_t k, int64_t j) {
   return j < p.n && k < p.k ? (p.transpose_b ? b[j * p.k + k] : b[k * p.n + j]) : 0;
 }
+__device__ void write(float* c, const MatmulParams& p, int64_t at, float sum) {
+  c[at] = p.write == Write::accumulate ? c[at] + sum : sum;
+}
 
-[[maybe_unused]] __global__ void __launch_bounds__(kTileThreads)
-    matmul_v1_naive(float* c, const float* a, const float* b, MatmulParams p) {
+enum class Neighbours { column, row };
+
+template <Neighbours kNeighbours>
+__global__ void __launch_bounds__(kThreads) matmul_v1_v2(float* c, const float* a, const float* b, MatmulParams p) {
   for (int64_t s = blockIdx.z; s < p.batch; s += gridDim.z)
     for (int64_t at = global_thread(); at < p.m * p.n; at += global_threads()) {
-      const int64_t i = at / p.n, j = at % p.n;
+      const int64_t i = kNeighbours == Neighbours::row ? at / p.n : at % p.m;
+      const int64_t j = kNeighbours == Neighbours::row ? at % p.n : at / p.m;
       float sum = 0;
       for (int64_t k = 0; k < p.k; ++k) sum = fmaf(load_a(a + s * p.m * p.k, p, i, k), load_b(b + s * p.k * p.n, p, k, j), sum);
-      c[s * p.m * p.n + at] = sum;
+      write(c + s * p.m * p.n, p, i * p.n + j, sum);
     }
 }
 
 // Tiles along x: all of n for one tile of m after the other.
-__global__ void __launch_bounds__(kTileThreads) matmul_v2_tiled(float* c, const float* a, const float* b, MatmulParams p) {
-  struct Smem { float a[kTile][kTile + 1], b[kTile][kTile + 1]; };  // a column more: both orders without bank conflicts
+__global__ void __launch_bounds__(kSharedTileThreads) matmul_v3_shared_tile(float* c, const float* a, const float* b, MatmulParams p) {
+  struct Smem { float a[kSharedTile][kSharedTile + 1], b[kSharedTile][kSharedTile + 1]; };  // + 1: both orders without bank conflicts
   auto& s = shared<Smem>();
+  constexpr int kStep = kSharedTile / kRowsPerThread;
   const int tx = int(threadIdx.x), ty = int(threadIdx.y);
-  const int64_t tiles_n = ceil_div(p.n, kTile);
-  const int64_t i0 = int64_t(blockIdx.x) / tiles_n * kTile, j0 = int64_t(blockIdx.x) % tiles_n * kTile;
+  const int64_t tiles_n = ceil_div(p.n, kSharedTile);
+  const int64_t i0 = int64_t(blockIdx.x) / tiles_n * kSharedTile, j0 = int64_t(blockIdx.x) % tiles_n * kSharedTile;
   for (int64_t batch = blockIdx.z; batch < p.batch; batch += gridDim.z) {
     const float *ab = a + batch * p.m * p.k, *bb = b + batch * p.k * p.n;
     float sum[kRowsPerThread] = {};
-    for (int64_t k0 = 0; k0 < p.k; k0 += kTile) {
+    for (int64_t k0 = 0; k0 < p.k; k0 += kSharedTile) {
 #pragma unroll
-      for (int r = 0; r < kTile; r += kTile / kRowsPerThread) {  // consecutive threads read consecutive addresses
+      for (int r = 0; r < kSharedTile; r += kStep) {  // consecutive threads read consecutive addresses
         if (p.transpose_a) s.a[tx][ty + r] = load_a(ab, p, i0 + tx, k0 + ty + r);
         else s.a[ty + r][tx] = load_a(ab, p, i0 + ty + r, k0 + tx);
         if (p.transpose_b) s.b[tx][ty + r] = load_b(bb, p, k0 + tx, j0 + ty + r);
         else s.b[ty + r][tx] = load_b(bb, p, k0 + ty + r, j0 + tx);
       }
       __syncthreads();
-      for (int k = 0; k < kTile; ++k) {
+      for (int k = 0; k < kSharedTile; ++k) {
         const float bk = s.b[k][tx];
 #pragma unroll
-        for (int r = 0; r < kRowsPerThread; ++r) sum[r] = fmaf(s.a[ty + r * (kTile / kRowsPerThread)][k], bk, sum[r]);
+        for (int r = 0; r < kRowsPerThread; ++r) sum[r] = fmaf(s.a[ty + r * kStep][k], bk, sum[r]);
       }
       __syncthreads();
     }
 #pragma unroll
     for (int r = 0; r < kRowsPerThread; ++r) {
-      const int64_t i = i0 + ty + r * (kTile / kRowsPerThread), j = j0 + tx;
-      if (i < p.m && j < p.n) c[batch * p.m * p.n + i * p.n + j] = sum[r];
+      const int64_t i = i0 + ty + r * kStep, j = j0 + tx;
+      if (i < p.m && j < p.n) write(c + batch * p.m * p.n, p, i * p.n + j, sum[r]);
     }
   }
 }
 
+template <bool kTransposeA, bool kTransposeB>
+struct MatmulProblem {
+  static constexpr bool kAAlongK = !kTransposeA, kBAlongK = kTransposeB;
+  int64_t groups, m, n, k;
+  float* c;
+  const float *a_, *b_;
+  MatmulParams p;
+  __device__ int64_t a_row(int64_t g, int64_t i) const { return g * m * k + (kTransposeA ? i : i * k); }
+  __device__ int64_t a_k(int64_t, int64_t i) const { return kTransposeA ? i * m : i; }
+  __device__ float a(int64_t row, int64_t i) const { return a_[row + i]; }
+  __device__ int64_t b_column(int64_t g, int64_t j) const { return g * k * n + (kTransposeB ? j * k : j); }
+  __device__ int64_t b_k(int64_t, int64_t i) const { return kTransposeB ? i : i * n; }
+  __device__ float b(int64_t column, int64_t i) const { return b_[column + i]; }
+  __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { write(c + g * m * n, p, i * n + j, v); }
+};
+
+dim3 grid_of(const MatmulParams& p, int64_t blocks) { return dim3(unsigned(blocks), 1, unsigned(p.batch < kMaxBatch ? p.batch : kMaxBatch)); }
+bool nothing(const MatmulParams& p) { return p.batch == 0 || p.m == 0 || p.n == 0; }
+
+bool accepts_all(float*, const float*, const float*, const MatmulParams&) { return true; }
+
+template <Neighbours kNeighbours>
+void run_v1_v2(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  launch(matmul_v1_v2<kNeighbours>, grid_of(p, blocks_for(p.m * p.n, kThreads)), kThreads, 0, context, c, a, b, p);
+}
+void run_v3(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  launch(matmul_v3_shared_tile, grid_of(p, ceil_div(p.m, kSharedTile) * ceil_div(p.n, kSharedTile)), dim3(kSharedTile, kSharedTile / kRowsPerThread),
+         0, context, c, a, b, p);
+}
+template <bool kTransposeA, bool kTransposeB>
+void run_v4_as(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  tile_product(context, MatmulProblem<kTransposeA, kTransposeB>{p.batch, p.m, p.n, p.k, c, a, b, p});
+}
+void run_v4(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  if (p.transpose_a) (p.transpose_b ? run_v4_as<true, true> : run_v4_as<true, false>)(context, c, a, b, p);
+  else (p.transpose_b ? run_v4_as<false, true> : run_v4_as<false, false>)(context, c, a, b, p);
+}
+bool supports_v5(float* c, const float* a, const float* b, const MatmulParams& p) { return supports_vectorised({c, a, b, p}); }
+void run_v5(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) { vectorised_product(context, {c, a, b, p}); }
+
+constexpr Rung<MatmulForward<float>> kMatmul[] = {
+    {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column>},
+    {{2, "coalesced"}, accepts_all, run_v1_v2<Neighbours::row>},
+    {{3, "shared tile"}, accepts_all, run_v3},
+    {{4, "register tile"}, accepts_all, run_v4},
+    {{5, "vectorised"}, supports_v5, run_v5},
+};
+
 }  // namespace
 
 void matmul_forward(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  if (p.batch == 0 || p.m == 0 || p.n == 0) return;
-  const int64_t batches = p.batch < kMaxBatch ? p.batch : kMaxBatch, tiles = ceil_div(p.m, kTile) * ceil_div(p.n, kTile);
-  launch(matmul_v2_tiled, dim3(unsigned(tiles), 1, unsigned(batches)), dim3(kTile, kTile / kRowsPerThread), 0, context, c, a, b, p);
+  if (!nothing(p)) run_version(Op::matmul, kMatmul, context, c, a, b, p);
 }
 
 GRAFT_KERNEL(matmul, forward, GRAFT_GPU, float, MatmulForward);
+GRAFT_VERSIONS(matmul, forward, GRAFT_GPU, float, kMatmul);
 
 }  // namespace graft::GRAFT_GPU

@@ -12,7 +12,7 @@ void matmul_forward(Context&, T* c, const T* a, const T* b, const MatmulParams& 
         T sum(0);
         for (int64_t k = 0; k < p.k; ++k)
           sum += (p.transpose_a ? a[k * p.m + i] : a[i * p.k + k]) * (p.transpose_b ? b[j * p.k + k] : b[k * p.n + j]);
-        c[i * p.n + j] = sum;
+        c[i * p.n + j] = p.write == Write::accumulate ? c[i * p.n + j] + sum : sum;
       }
 }
 

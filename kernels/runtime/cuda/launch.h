@@ -31,6 +31,8 @@ __device__ inline void named_barrier_arrive(int id, int threads) {
 
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, Context& context, A... args) {
+  if (shared_bytes > (48 << 10))  // more has to be asked for
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(context.stream())>>>(static_cast<P>(args)...);
 }
 

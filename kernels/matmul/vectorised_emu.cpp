@@ -1,0 +1,1 @@
+#include "kernels/matmul/vectorised_kernels.cuh"
