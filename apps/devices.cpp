@@ -39,7 +39,11 @@ void print_support_table() {
         const auto all = versions(Op(i), pass, Backend::emu, DType(t));
         if (all.empty()) continue;
         print_result("| {} | {} | {} |", name(Op(i)), name(pass), name(DType(t)));
-        for (const Version& v : all) print_result(v.by_request ? " ({} {})" : " {} {}", v.number, v.name), print_result("{}", &v == &all.back() ? " |\n" : ",");
+        for (const Version& v : all) {
+          const std::string_view end = &v == &all.back() ? " |\n" : ",";
+          if (v.by_request) print_result(" ({} {}){}", v.number, v.name, end);
+          else print_result(" {} {}{}", v.number, v.name, end);
+        }
       }
 }
 
