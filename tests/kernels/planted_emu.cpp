@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/ptx.h"
 #include "kernels/common/simt.h"
 #include "kernels/runtime/emu/emu.h"
 #include "tests/harness/skip.h"
@@ -111,7 +112,50 @@ __global__ void mask_without_self(float* out) {
   out[threadIdx.x] = 1;
 }
 
-std::string fault(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
+struct alignas(16) AsyncSmem { float v[64]; };
+
+template <Bug kBug>
+__global__ void missing_wait(float* out) {
+  auto& s = shared<AsyncSmem>();
+  if (threadIdx.x < 16) copy_async_16(&s.v[4 * threadIdx.x], out + 4 * threadIdx.x);
+  copy_async_commit();
+  if constexpr (kBug == Bug::corrected) copy_async_wait<0>();
+  __syncthreads();
+  out[threadIdx.x] = s.v[63 - threadIdx.x];
+}
+
+template <Bug kBug>
+__global__ void missing_barrier_after_wait(float* out) {
+  auto& s = shared<AsyncSmem>();
+  if (threadIdx.x < 16) copy_async_16(&s.v[4 * threadIdx.x], out, false);
+  copy_async_commit();
+  copy_async_wait<0>();
+  if constexpr (kBug == Bug::corrected) __syncthreads();
+  out[threadIdx.x] = s.v[63 - threadIdx.x];
+}
+
+template <Bug kBug>
+__global__ void copy_over_readers(float* out) {
+  auto& s = shared<AsyncSmem>();
+  s.v[threadIdx.x] = 1;
+  __syncthreads();
+  out[threadIdx.x] = s.v[63 - threadIdx.x];
+  if constexpr (kBug == Bug::corrected) __syncthreads();
+  if (threadIdx.x < 16) copy_async_16(&s.v[4 * threadIdx.x], out, false);
+  copy_async_commit();
+  copy_async_wait<0>();
+}
+
+template <Bug kBug>
+__global__ void lanes_of_mma(float* out) {
+  if (kBug == Bug::planted && threadIdx.x % 32 >= 30) return;
+  float d[4] = {};
+  const uint32_t a[4] = {};
+  mma_bf16(d, a, 0, 0);
+  out[threadIdx.x] = d[0];
+}
+
+std::string launched(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
   std::vector<float4> heap(80);  // kernels may see the 64 floats in the middle
   float* memory = &heap[32].x;
   options().seed = seed;
@@ -129,11 +173,11 @@ std::string fault(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
 
 #define CHECK_PLANTED(kernel, blocks, ...)                                          \
   for (uint64_t seed = 0; seed < 4; ++seed) {                                       \
-    const std::string found = fault(kernel<Bug::planted>, seed, blocks);            \
+    const std::string found = launched(kernel<Bug::planted>, seed, blocks);            \
     if (!seed) MESSAGE(found);                                                      \
     for (const char* part : {"emu: " #kernel, "block (", "thread (", __VA_ARGS__})  \
       CHECK_MESSAGE(found.find(part) != found.npos, "expected ", part, " in: ", found); \
-    CHECK(fault(kernel<Bug::corrected>, seed, blocks) == "no fault");               \
+    CHECK(launched(kernel<Bug::corrected>, seed, blocks) == "no fault");               \
   }
 #define NEEDS_HOOKS() \
   if (!observes()) return harness::not_run("this build does not see the memory accesses of kernels")
@@ -162,6 +206,15 @@ TEST_CASE("planted: out of bounds") {
 TEST_CASE("planted: misaligned vector access") {
   NEEDS_HOOKS();
   CHECK_PLANTED(vector_access, 1, "misaligned access", "no multiple of 16", "planted_emu.cpp:");
+}
+TEST_CASE("planted: asynchronous copies") {
+  NEEDS_HOOKS();
+  CHECK_PLANTED(missing_wait, 1, "asynchronous copy in flight", "planted_emu.cpp:", "has not waited for");
+  CHECK_PLANTED(missing_barrier_after_wait, 1, "race on shared memory", "planted_emu.cpp:");
+  CHECK_PLANTED(copy_over_readers, 1, "race on shared memory", "planted_emu.cpp:");
+}
+TEST_CASE("planted: an mma without all lanes") {
+  CHECK_PLANTED(lanes_of_mma, 1, "needs all 32 lanes: expected mask 0xffffffff, got 0x3fffffff");
 }
 TEST_CASE("planted: divergent barrier, deadlock, absent lane, wrong mask") {
   CHECK_PLANTED(divergent_barrier, 1, "divergent barrier: it waits at planted_emu.cpp:");

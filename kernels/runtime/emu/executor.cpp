@@ -54,6 +54,7 @@ struct WarpMeeting {
   WarpOp op;
   uint64_t values[32];
   int sources[32];
+  Finish finish;  // of an instruction: the values are pointers
   Where where;
   MemoryCheck::Clock joined;
 };
@@ -70,7 +71,9 @@ struct Executor {
   std::vector<Thread> threads = std::vector<Thread>(Fiber::kMaxFibers);
   int count = 0, live = 0, current = -1;
   uint32_t block = 0;
-  uint64_t draws = 0;
+  uint64_t blocks_run = 0, draws = 0;
+  struct InFlight { const void* pc; int thread; };
+  std::vector<InFlight> in_flight = std::vector<InFlight>(kSharedLimit / 16);  // of shared memory, 16 bytes each; pc null: none
   std::vector<int> warp_order, lane_order;
   std::vector<WarpMeeting> meetings;  // 32 a warp: as many as it can have disjoint masks
   Barrier barriers[16];
@@ -146,13 +149,22 @@ bool Executor::complete(WarpMeeting& m, int warp) {
     if ((m.arrived >> l & 1) && m.values[l]) ballot |= 1u << l;
   const unsigned mask = m.mask;
   m.mask = 0;  // before fail(): this meeting is over
+  if (m.op == WarpOp::instruction) {
+    if (m.arrived != ~0u) {
+      fault = fmt::format("emu: {}: {} {}: the instruction at {} needs all 32 lanes: expected mask 0xffffffff, got {:#x}",
+                          function_name(launch->kernel), at_block(block), at(warp * 32 + __builtin_ctz(m.arrived)), place(m.where), m.arrived);
+      return true;
+    }
+    void* lanes[32];
+    for (int l = 0; l < 32; ++l) lanes[l] = reinterpret_cast<void*>(m.values[l]);
+    m.finish(lanes);
+  }
   for (int l = 0; l < 32; ++l) {
     if (!(m.arrived >> l & 1)) continue;
     const int id = warp * 32 + l;
     Thread& t = threads[size_t(id)];
     if (m.op == WarpOp::shuffle) {
       if (!(m.arrived >> m.sources[l] & 1)) {
-        current = id;
         fault = fmt::format("emu: {}: {} {}: shuffle from lane {}, which {} at {}", function_name(launch->kernel), at_block(block),
                             at(id), m.sources[l], mask >> m.sources[l] & 1 ? "has exited" : "is not in the mask", place(t.where));
         return true;
@@ -209,6 +221,8 @@ void Executor::run_thread(int id) {
 void Executor::run_block() {
   const dim3 d = launch->block;
   shared_used = 0;
+  ++blocks_run;
+  std::fill(in_flight.begin(), in_flight.end(), InFlight{});
   shared_objects.clear();
   std::memset(arena + kSharedBase, 0xFF, kSharedLimit);  // NaN in every float type
   if (options().check_memory) memory.start_block(block, kSharedLimit);
@@ -343,7 +357,7 @@ void run(const Launch& l) {
   if (e.fault) throw KernelFault(*e.fault);
 }
 
-uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where where) {
+static uint64_t meet(WarpOp op, unsigned mask, uint64_t value, int source, Finish finish, Where where) {
   Pause pause;
   Executor& e = executor();
   const int warp = e.current / 32, lane = e.current % 32;
@@ -355,8 +369,8 @@ uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where whe
     if (candidate.mask == mask) m = &candidate;
     if (!candidate.mask && !m) m = &candidate;
   }
-  if (m->mask != mask) *m = {mask, 0, op, {}, {}, where, {}};
-  if (m->op != op) e.fail(fmt::format("divergent warp: its lanes meet at {} and at {} with the same mask", place(where), place(m->where)));
+  if (m->mask != mask) *m = {mask, 0, op, {}, {}, finish, where, {}};
+  if (m->op != op || m->finish != finish) e.fail(fmt::format("divergent warp: its lanes meet at {} and at {} with the same mask", place(where), place(m->where)));
   m->arrived |= 1u << lane;
   m->values[lane] = value;
   m->sources[lane] = source & 31;
@@ -365,6 +379,11 @@ uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where whe
   e.complete(*m, warp);
   e.suspend();
   return t.result;
+}
+
+uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where where) { return meet(op, mask, value, source, nullptr, where); }
+void warp_instruction(Finish finish, void* data, Where where) {
+  meet(WarpOp::instruction, ~0u, reinterpret_cast<uintptr_t>(data), 0, finish, where);
 }
 
 static uint64_t barrier_result(int id, int threads, bool wait, bool predicate, Where where) {
@@ -417,7 +436,26 @@ void yield() {
   executor().suspend();
 }
 
-// From hooks.cpp: an access of the running kernel. pc is the return address, or `where` is given.
+int current_thread() { return executor().current; }
+uint64_t block_serial() { return executor().blocks_run; }
+void fault(const std::string& what) {
+  Pause pause;
+  executor().fail(what);
+}
+
+void async_start(void* shared, const void* pc) {
+  Executor& e = executor();
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(shared) - reinterpret_cast<uintptr_t>(e.arena) - kSharedBase;
+  if (offset + 16 > kSharedLimit) fault(fmt::format("an asynchronous copy at {} writes outside of shared memory", place(pc)));
+  access(shared, 16, true, false, pc, nullptr);
+  std::memset(shared, 0xFF, 16);
+  e.in_flight[offset / 16] = {pc, e.current};
+}
+void async_end(void* shared) {
+  Executor& e = executor();
+  e.in_flight[(reinterpret_cast<uintptr_t>(shared) - reinterpret_cast<uintptr_t>(e.arena) - kSharedBase) / 16] = {};
+}
+
 void access(const void* address, size_t bytes, bool write, bool atomic, const void* pc, const Where* where) {
   Executor& e = executor();
   if (!e.observing) return;
@@ -439,6 +477,10 @@ void access(const void* address, size_t bytes, bool write, bool atomic, const vo
     if (!ok)
       e.fail(fmt::format("out of bounds of shared memory: it {} {} bytes at offset {} of {} bytes, at {}", verb, bytes,
                          int64_t(offset), std::max(e.launch->shared_bytes, e.shared_used), here()));
+    for (size_t i = offset / 16; i <= (offset + bytes - 1) / 16; ++i)
+      if (const auto& f = e.in_flight[i]; f.pc)
+        e.fail(fmt::format("asynchronous copy in flight: it {} {} bytes at {}, which {} copies to at {} and has not waited for", verb, bytes,
+                           here(), e.at(f.thread), place(f.pc)));
   } else if (!e.visible.empty()) {
     auto next = e.visible.upper_bound(a);
     const bool ok = next != e.visible.begin() && a + bytes <= std::prev(next)->second;

@@ -35,8 +35,11 @@ struct Launch {
 void run(const Launch&);  // throws KernelFault, or Error for a launch that CUDA would refuse
 
 // What a running CUDA thread asks for.
-enum class WarpOp : uint8_t { sync, shuffle, ballot };
+enum class WarpOp : uint8_t { sync, shuffle, ballot, instruction };
 uint64_t warp_op(WarpOp, unsigned mask, uint64_t value, int source, Where);  // the value of lane `source`, or the ballot
+// All 32 lanes meet with their data; `finish` works on it.
+using Finish = void (*)(void* const* lanes);
+void warp_instruction(Finish, void* data, Where);
 void barrier(int id, int threads, bool wait, Where);                         // threads = 0: all that have not exited
 int barrier_count(bool predicate, Where);
 void* shared_bytes(const void* key, size_t bytes, size_t align, Where);
@@ -44,5 +47,13 @@ void* dynamic_shared_bytes();
 void atomic_access(void* address, size_t bytes, Where);
 void fence();
 void yield();
+int current_thread();     // within the block
+uint64_t block_serial();  // another one for each block that has run
+void fault(const std::string& what);  // of the current thread; does not return while a kernel runs
+// One access of the running thread: races, bounds. pc: return address in the kernel, or `where` is given.
+void access(const void* address, size_t bytes, bool write, bool atomic, const void* pc, const Where* where);
+// 16 aligned bytes of shared memory are written by an asynchronous copy: NaN until its end, and nobody may touch them.
+void async_start(void* shared, const void* pc);
+void async_end(void* shared);
 
 }  // namespace graft::emu

@@ -4,7 +4,6 @@
 #include "kernels/runtime/emu/executor.h"
 
 namespace graft::emu {
-void access(const void* address, size_t bytes, bool write, bool atomic, const void* pc, const Where* where);
 void misaligned(const void* address, size_t align, const char* file, unsigned line);
 }  // namespace graft::emu
 
