@@ -16,7 +16,7 @@ Shape without_batch(const Shape& s) { return Shape(std::span(s.begin() + 1, s.en
 
 std::string grouped(int64_t n) {  // 60,965,224
   std::string s = std::to_string(n);
-  for (int64_t i = int64_t(s.size()) - 3; i > 0; i -= 3) s.insert(size_t(i), ",");
+  for (int64_t i = int64_t(s.size()) - 3; i > 0; i -= 3) s.insert(size_t(i), 1, ',');
   return s;
 }
 
