@@ -4,6 +4,7 @@
 // |---|---|---|
 // | v1 register tile | all | three products, one tile loop (tile.cuh): what differs is which index is innermost in memory; bias and relu in the epilogue, relu's gradient in the load |
 // | v5 vectorised | lines in units of 16 bytes; gradients without relu | the same three as NT, NN and TN of matmul's main loop |
+// | v6 mma tf32 | as v5, by request | the same on tensor cores |
 // | dbias | all | a sum over columns (kernels/reduce/sums.cuh) |
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
@@ -130,18 +131,22 @@ struct OnProducts {
   }
 };
 using Vectorised = OnProducts<supports_vectorised, vectorised_product>;
+using MmaTf32 = OnProducts<supports_mma, mma_product>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
     {{1, "register tile"}, accepts_all, forward_v1},
     {{5, "vectorised"}, Vectorised::supports_forward, Vectorised::forward},
+    {{6, "mma tf32", true}, MmaTf32::supports_forward, MmaTf32::forward},
 };
 constexpr Rung<LinearDgrad<float>> kDgrad[] = {
     {{1, "register tile"}, accepts_all, dgrad_v1},
     {{5, "vectorised"}, Vectorised::supports_dgrad, Vectorised::dgrad},
+    {{6, "mma tf32", true}, MmaTf32::supports_dgrad, MmaTf32::dgrad},
 };
 constexpr Rung<LinearWgrad<float>> kWgrad[] = {
     {{1, "register tile"}, accepts_all, wgrad_v1},
     {{5, "vectorised"}, Vectorised::supports_wgrad, Vectorised::wgrad},
+    {{6, "mma tf32", true}, MmaTf32::supports_wgrad, MmaTf32::wgrad},
 };
 
 }  // namespace

@@ -7,7 +7,10 @@
 // | v3 shared tile | all | 32 x 32 tiles of a and b through shared memory, four elements a thread: each load from memory serves 32 products |
 // | v4 register tile | all | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load from shared memory serves 4 products |
 // | v5 vectorised | lines of a, b, c in units of 16 bytes | vectorised_kernels.cuh: 128 x 128, 8 x 8 elements a thread, float4 loads, two tiles in turns |
+// | v6 mma | lines of a and b in units of 16 bytes | mma_kernels.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
+// bf16 has v1 and v6. Sums are fp32 everywhere.
 // Emulated only: no GPU has run these kernels yet.
+#include "kernels/common/ptx.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/simt.h"
 #include "kernels/common/versions.h"
@@ -26,20 +29,24 @@ __device__ float load_a(const float* a, const MatmulParams& p, int64_t i, int64_
 __device__ float load_b(const float* b, const MatmulParams& p, int64_t k, int64_t j) {
   return j < p.n && k < p.k ? (p.transpose_b ? b[j * p.k + k] : b[k * p.n + j]) : 0;
 }
-__device__ void write(float* c, const MatmulParams& p, int64_t at, float sum) {
-  c[at] = p.write == Write::accumulate ? c[at] + sum : sum;
+template <class T>
+__device__ void write(T* c, const MatmulParams& p, int64_t at, float sum) {
+  c[at] = from_float<T>(p.write == Write::accumulate ? to_float(c[at]) + sum : sum);
 }
 
 enum class Neighbours { column, row };
 
-template <Neighbours kNeighbours>
-__global__ void __launch_bounds__(kThreads) matmul_v1_v2(float* c, const float* a, const float* b, MatmulParams p) {
+template <Neighbours kNeighbours, class T>
+__global__ void __launch_bounds__(kThreads) matmul_v1_v2(T* c, const T* a, const T* b, MatmulParams p) {
   for (int64_t s = blockIdx.z; s < p.batch; s += gridDim.z)
     for (int64_t at = global_thread(); at < p.m * p.n; at += global_threads()) {
       const int64_t i = kNeighbours == Neighbours::row ? at / p.n : at % p.m;
       const int64_t j = kNeighbours == Neighbours::row ? at % p.n : at / p.m;
+      const T* ak = a + s * p.m * p.k + (p.transpose_a ? i : i * p.k);
+      const T* bk = b + s * p.k * p.n + (p.transpose_b ? j * p.k : j);
+      const int64_t a_step = p.transpose_a ? p.m : 1, b_step = p.transpose_b ? 1 : p.n;
       float sum = 0;
-      for (int64_t k = 0; k < p.k; ++k) sum = fmaf(load_a(a + s * p.m * p.k, p, i, k), load_b(b + s * p.k * p.n, p, k, j), sum);
+      for (int64_t k = 0; k < p.k; ++k, ak += a_step, bk += b_step) sum = fmaf(to_float(*ak), to_float(*bk), sum);
       write(c + s * p.m * p.n, p, i * p.n + j, sum);
     }
 }
@@ -98,11 +105,12 @@ struct MatmulProblem {
 dim3 grid_of(const MatmulParams& p, int64_t blocks) { return dim3(unsigned(blocks), 1, unsigned(p.batch < kMaxBatch ? p.batch : kMaxBatch)); }
 bool nothing(const MatmulParams& p) { return p.batch == 0 || p.m == 0 || p.n == 0; }
 
-bool accepts_all(float*, const float*, const float*, const MatmulParams&) { return true; }
+template <class T>
+bool accepts_all(T*, const T*, const T*, const MatmulParams&) { return true; }
 
-template <Neighbours kNeighbours>
-void run_v1_v2(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  launch(matmul_v1_v2<kNeighbours>, grid_of(p, blocks_for(p.m * p.n, kThreads)), kThreads, 0, context, c, a, b, p);
+template <Neighbours kNeighbours, class T>
+void run_v1_v2(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) {
+  launch(matmul_v1_v2<kNeighbours, T>, grid_of(p, blocks_for(p.m * p.n, kThreads)), kThreads, 0, context, c, a, b, p);
 }
 void run_v3(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
   launch(matmul_v3_shared_tile, grid_of(p, ceil_div(p.m, kSharedTile) * ceil_div(p.n, kSharedTile)), dim3(kSharedTile, kSharedTile / kRowsPerThread),
@@ -119,12 +127,22 @@ void run_v4(Context& context, float* c, const float* a, const float* b, const Ma
 bool supports_v5(float* c, const float* a, const float* b, const MatmulParams& p) { return supports_vectorised({c, a, b, p}); }
 void run_v5(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) { vectorised_product(context, {c, a, b, p}); }
 
+template <class T>
+bool supports_v6(T* c, const T* a, const T* b, const MatmulParams& p) { return supports_mma(MatrixProduct<T>{c, a, b, p}); }
+template <class T>
+void run_v6(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) { mma_product(context, MatrixProduct<T>{c, a, b, p}); }
+
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
-    {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column>},
-    {{2, "coalesced"}, accepts_all, run_v1_v2<Neighbours::row>},
+    {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},
+    {{2, "coalesced"}, accepts_all, run_v1_v2<Neighbours::row, float>},
     {{3, "shared tile"}, accepts_all, run_v3},
     {{4, "register tile"}, accepts_all, run_v4},
     {{5, "vectorised"}, supports_v5, run_v5},
+    {{6, "mma tf32", true}, supports_v6, run_v6},
+};
+constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
+    {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, BFloat16>},
+    {{6, "mma bf16"}, supports_v6, run_v6},
 };
 
 }  // namespace
@@ -133,7 +151,13 @@ void matmul_forward(Context& context, float* c, const float* a, const float* b, 
   if (!nothing(p)) run_version(Op::matmul, kMatmul, context, c, a, b, p);
 }
 
+void matmul_forward(Context& context, BFloat16* c, const BFloat16* a, const BFloat16* b, const MatmulParams& p) {
+  if (!nothing(p)) run_version(Op::matmul, kMatmulBf16, context, c, a, b, p);
+}
+
 GRAFT_KERNEL(matmul, forward, GRAFT_GPU, float, MatmulForward);
+GRAFT_KERNEL(matmul, forward, GRAFT_GPU, BFloat16, MatmulForward);
 GRAFT_VERSIONS(matmul, forward, GRAFT_GPU, float, kMatmul);
+GRAFT_VERSIONS(matmul, forward, GRAFT_GPU, BFloat16, kMatmulBf16);
 
 }  // namespace graft::GRAFT_GPU

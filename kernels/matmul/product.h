@@ -1,5 +1,6 @@
 // What the fast main loops compute on the GPU, for matmul and for linear: c = f(op(a) op(b) + bias) or c += op(a) op(b).
 #pragma once
+#include "kernels/common/half.h"
 #include "kernels/common/simt.h"
 #include "kernels/matmul/matmul.h"
 
@@ -33,5 +34,9 @@ constexpr int64_t kMaxBatch = 65535;  // of gridDim.z; kernels stride over more
 
 bool supports_vectorised(const MatrixProduct<float>&);
 void vectorised_product(Context&, const MatrixProduct<float>&);
+bool supports_mma(const MatrixProduct<float>&);  // rounds its inputs to tf32
+bool supports_mma(const MatrixProduct<BFloat16>&);
+void mma_product(Context&, const MatrixProduct<float>&);
+void mma_product(Context&, const MatrixProduct<BFloat16>&);
 
 }  // namespace graft::GRAFT_GPU
