@@ -44,12 +44,13 @@ void check_words(const Words& arguments, const Verbs& verbs) {
   Words names;
   for (const auto& [name, options] : verbs) names.push_back(name);
   const auto verb = verbs.find(arguments[0]);
-  if (verb == verbs.end()) throw ConfigError(fmt::format("there is no verb '{}': {}", arguments[0], did_you_mean(arguments[0], names)));
+  if (verb == verbs.end())
+    throw ConfigError(fmt::format("there is no verb '{}': {}", arguments[0], did_you_mean(arguments[0], names)));
   for (const std::string& word : arguments) {
     if (word == "--") return;
     const std::string name = option_name(word);
-    check<ConfigError>(!name.starts_with("--") || std::ranges::count(verb->second, name), "{}: there is no option {}{}", verb->first,
-                       name, suggestion(name, verb->second));
+    check<ConfigError>(!name.starts_with("--") || std::ranges::count(verb->second, name), "{}: there is no option {}{}",
+                       verb->first, name, suggestion(name, verb->second));
   }
 }
 
@@ -73,7 +74,8 @@ Words with_config_file(Words arguments, const Words& options, Origins& origins) 
     const auto add = [&](const toml::node& n) {
       if (const std::string text = text_of(n, where + ": " + name); !text.empty()) arguments.push_back(option + "=" + text);
     };
-    if (const toml::array* list = node.as_array()) for (const toml::node& n : *list) add(n);
+    if (const toml::array* list = node.as_array())
+      for (const toml::node& n : *list) add(n);
     else add(node);
   }
   return arguments;

@@ -23,10 +23,12 @@ int inspect(const std::string& file, bool json) {
 int convert(const std::string& in, const std::string& out, bool json) {
   const auto c = io::convert(in, out);
   if (json)
-    print_result("{}\n", nlohmann::ordered_json{{"in", in}, {"out", out}, {"from", name(c.from)}, {"to", name(c.to)},
-                                              {"tensors", c.tensors}, {"bytes", c.bytes}}.dump());
-  else
-    print_result("{} ({}) -> {} ({}): {} tensors, {} bytes\n", in, name(c.from), out, name(c.to), c.tensors, c.bytes);
+    print_result(
+        "{}\n",
+        nlohmann::ordered_json{
+            {"in", in}, {"out", out}, {"from", name(c.from)}, {"to", name(c.to)}, {"tensors", c.tensors}, {"bytes", c.bytes}}
+            .dump());
+  else print_result("{} ({}) -> {} ({}): {} tensors, {} bytes\n", in, name(c.from), out, name(c.to), c.tensors, c.bytes);
   return kDone;
 }
 

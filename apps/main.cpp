@@ -82,12 +82,16 @@ int main(int argc, char** argv) {
   CLI::App app{"Graft: what does a network know that another task can use, and at which layer does that stop?", "graft"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "graft " GRAFT_VERSION);
-  app.footer("Exit codes: 0 done, 1 a fault of Graft, 2 bad input or usage, 3 a criterion of the study failed (--check), 130 interrupted");
+  app.footer(
+      "Exit codes: 0 done, 1 a fault of Graft, 2 bad input or usage, 3 a criterion of the study failed (--check), 130 interrupted");
   std::function<int()> run;
   bool json = false;
 
   StudyArguments s;
-  auto* v = add_verb(app, "study", "run a transfer study", "  graft study examples/demo.toml --out runs/demo\n  graft study examples/demo.toml --dry-run\n  graft study examples/cifar10_random.toml --seeds 3 --shard 1/4 --check", json);
+  auto* v = add_verb(
+      app, "study", "run a transfer study",
+      "  graft study examples/demo.toml --out runs/demo\n  graft study examples/demo.toml --dry-run\n  graft study examples/cifar10_random.toml --seeds 3 --shard 1/4 --check",
+      json);
   v->add_option("config", s.config, "study configuration (TOML)")->required();
   v->add_option("--out", s.out, "folder of the results; an existing one of the same study is resumed (default: runs/NAME)");
   v->add_option("--seeds", s.seeds, "number of seeds, instead of the configuration's")->check(CLI::Range(1, 1000));
@@ -96,22 +100,41 @@ int main(int argc, char** argv) {
   v->add_flag("--dry-run", s.dry_run, "print the grid and what it will cost; run nothing");
   v->add_flag("--check", s.check, "exit with 3 when a criterion of the study fails");
   v->add_flag("--no-cache", s.no_cache, "compute frozen prefixes in every step: same numbers, slower");
-  v->callback([&] { run = [&] { s.json = json; return study(s); }; });
+  v->callback([&] {
+    run = [&] {
+      s.json = json;
+      return study(s);
+    };
+  });
 
   ReportArguments r;
-  v = add_verb(app, "report", "rebuild the report of a study from its store", "  graft report runs/demo\n  graft report runs/demo --csv cells.csv", json);
+  v = add_verb(app, "report", "rebuild the report of a study from its store",
+               "  graft report runs/demo\n  graft report runs/demo --csv cells.csv", json);
   v->add_option("folder", r.folder, "folder of the study")->required();
   v->add_option("--csv", r.csv, "write the cells to this file too");
-  v->callback([&] { run = [&] { r.json = json; return report(r); }; });
+  v->callback([&] {
+    run = [&] {
+      r.json = json;
+      return report(r);
+    };
+  });
 
   MergeArguments m;
   v = add_verb(app, "merge", "join the stores of shards", "  graft merge runs/part1 runs/part2 --out runs/all", json);
   v->add_option("folders", m.folders, "folders of the shards")->required();
   v->add_option("--out", m.out, "folder of the joined study")->required();
-  v->callback([&] { run = [&] { m.json = json; return merge(m); }; });
+  v->callback([&] {
+    run = [&] {
+      m.json = json;
+      return merge(m);
+    };
+  });
 
   TrainArguments t;
-  v = add_verb(app, "train", "train a network, or fine-tune published weights", "  graft train --data fashion-mnist --epochs 5 --out runs/cnn.safetensors\n  graft train --data cifar10-jpeg --model resnet20 --weights resnet20.th --fresh 'linear.*' --freeze 'stem-layer2.2' --epochs 2", json);
+  v = add_verb(
+      app, "train", "train a network, or fine-tune published weights",
+      "  graft train --data fashion-mnist --epochs 5 --out runs/cnn.safetensors\n  graft train --data cifar10-jpeg --model resnet20 --weights resnet20.th --fresh 'linear.*' --freeze 'stem-layer2.2' --epochs 2",
+      json);
   add_data(*v, t.data);
   v->add_option("--config", t.config, "read options from this TOML file; those of the command line come first");
   v->add_option("--model", t.model, "network")->capture_default_str();
@@ -131,29 +154,47 @@ int main(int argc, char** argv) {
   v->add_option("--pad-crop", t.pad_crop, "augmentation: pad and crop by this many pixels")->capture_default_str();
   v->add_option("--flip", t.flip, "augmentation: probability of a horizontal flip")->capture_default_str();
   v->add_option("--seed", t.seed)->capture_default_str();
-  v->callback([&] { run = [&] { t.json = json; return train(t); }; });
+  v->callback([&] {
+    run = [&] {
+      t.json = json;
+      return train(t);
+    };
+  });
 
   EvalArguments e;
-  v = add_verb(app, "eval", "accuracy of a network on a data set", "  graft eval --model resnet20 --weights resnet20-12fca82f.th --data cifar10-test5000", json);
+  v = add_verb(app, "eval", "accuracy of a network on a data set",
+               "  graft eval --model resnet20 --weights resnet20-12fca82f.th --data cifar10-test5000", json);
   v->add_option("--model", e.model, "network")->required();
   v->add_option("--weights", e.weights, "weight file")->required();
   add_data(*v, e.data);
   v->add_option("--skip", e.skip, "tensors of the file to ignore (globs)");
   v->add_option("--batch", e.batch, "images at once")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   v->add_option("--classes", e.classes, "outputs of the network, where the data has other classes");
-  v->callback([&] { run = [&] { e.json = json; return eval(e); }; });
+  v->callback([&] {
+    run = [&] {
+      e.json = json;
+      return eval(e);
+    };
+  });
 
   PredictArguments p;
-  v = add_verb(app, "predict", "most probable classes of each image", "  graft predict --model study_cnn --weights runs/cnn.safetensors --data fashion-mnist --top 1", json);
+  v = add_verb(app, "predict", "most probable classes of each image",
+               "  graft predict --model study_cnn --weights runs/cnn.safetensors --data fashion-mnist --top 1", json);
   v->add_option("--model", p.model, "network")->required();
   v->add_option("--weights", p.weights, "weight file")->required();
   add_data(*v, p.data);
   v->add_option("--top", p.top, "classes per image")->capture_default_str()->check(CLI::Range(1, 1000));
   v->add_option("--classes", p.classes, "outputs of the network, where the data has other classes");
-  v->callback([&] { run = [&] { p.json = json; return predict(p); }; });
+  v->callback([&] {
+    run = [&] {
+      p.json = json;
+      return predict(p);
+    };
+  });
 
   std::string file, out;
-  v = add_verb(app, "inspect", "what a weight file holds: names, shapes, types, statistics, NaNs", "  graft inspect resnet20-12fca82f.th", json);
+  v = add_verb(app, "inspect", "what a weight file holds: names, shapes, types, statistics, NaNs",
+               "  graft inspect resnet20-12fca82f.th", json);
   v->add_option("file", file, ".safetensors, .pth, .th, .npz, .npy")->required();
   v->callback([&] { run = [&] { return inspect(file, json); }; });
 
@@ -181,7 +222,12 @@ int main(int argc, char** argv) {
   v->add_option("--batch", b.batch)->capture_default_str()->check(CLI::Range(1, 1 << 16));
   v->add_option("--threads", b.threads, "0: one per core")->capture_default_str();
   v->add_option("--repeats", b.repeats, "timed steps")->capture_default_str()->check(CLI::Range(1, 100000));
-  v->callback([&] { run = [&] { b.json = json; return bench(b); }; });
+  v->callback([&] {
+    run = [&] {
+      b.json = json;
+      return bench(b);
+    };
+  });
 
   ignore_write_signals();
   Origins origins;

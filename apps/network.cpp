@@ -55,8 +55,10 @@ void check_classes(const io::Dataset& data, const transfer::NetworkInfo& network
                      "{}: the network has {} outputs, but {} has {} classes (--classes {} takes its first ones for them)", weights,
                      network.spec.classes, data.name, data.classes.size(), network.spec.classes);
   for (size_t c = 0; c < names.size() && c < data.classes.size(); ++c)
-    check<ConfigError>(names[c] == data.classes[c], "{}: output {} of the network is '{}', but class {} of {} is '{}' (--classes {} "
-                       "goes by the number)", weights, c, names[c], c, data.name, data.classes[c], network.spec.classes);
+    check<ConfigError>(names[c] == data.classes[c],
+                       "{}: output {} of the network is '{}', but class {} of {} is '{}' (--classes {} "
+                       "goes by the number)",
+                       weights, c, names[c], c, data.name, data.classes[c], network.spec.classes);
 }
 
 // What the arguments leave open comes from the weight file or the model's publication.
@@ -86,9 +88,16 @@ int eval(const EvalArguments& a) {
   l.options.batch = a.batch;
   const auto e = transfer::evaluate(*l.network, l.data, l.options);
   if (a.json)
-    print_result("{}\n", ordered_json{{"model", a.model}, {"data", a.data.data}, {"items", e.items}, {"correct", e.correct},
-                                    {"accuracy", e.accuracy}, {"loss", e.loss}}.dump());
-  else print_result("{} on {}: items {}, correct {}, accuracy {:.4f}, loss {:.4f}\n", a.model, a.data.data, e.items, e.correct, e.accuracy, e.loss);
+    print_result("{}\n", ordered_json{{"model", a.model},
+                                      {"data", a.data.data},
+                                      {"items", e.items},
+                                      {"correct", e.correct},
+                                      {"accuracy", e.accuracy},
+                                      {"loss", e.loss}}
+                             .dump());
+  else
+    print_result("{} on {}: items {}, correct {}, accuracy {:.4f}, loss {:.4f}\n", a.model, a.data.data, e.items, e.correct,
+                 e.accuracy, e.loss);
   return kDone;
 }
 
@@ -158,7 +167,8 @@ int train(const TrainArguments& a) {
 
   io::Splits splits = io::load_splits(a.data.data);
   check<ConfigError>(splits.train.size() > 0, "--data: {} has no training images", a.data.data);
-  if (a.images_per_class) splits.train = io::sample_per_class(splits.train, a.images_per_class, stream_key(uint64_t(a.seed), "train/images"));
+  if (a.images_per_class)
+    splits.train = io::sample_per_class(splits.train, a.images_per_class, stream_key(uint64_t(a.seed), "train/images"));
   const Shape input = image_shape(splits.train);
   const auto network = nn::make_model({a.model, input, int64_t(splits.train.classes.size())});
   nn::initialize(*network, init, stream_key(uint64_t(a.seed), "train/init"));
@@ -186,26 +196,34 @@ int train(const TrainArguments& a) {
     if (!terminal && p.epoch == printed && p.step != p.steps) return;
     printed = p.epoch;
     print_progress("{}epoch {}/{}, step {}/{}, loss {:.4f}, training accuracy {:.4f}, {:.0f} images/s, {:.0f} s left{}",
-               terminal ? "\r" : "", p.epoch, p.epochs, p.step, p.steps, p.loss, p.accuracy, p.images_per_second, p.seconds_left,
-               terminal && p.step != p.steps ? "  " : "\n");
+                   terminal ? "\r" : "", p.epoch, p.epochs, p.step, p.steps, p.loss, p.accuracy, p.images_per_second,
+                   p.seconds_left, terminal && p.step != p.steps ? "  " : "\n");
   };
-  const auto result = transfer::train(*network, splits.train,
-                                      {stream_key(uint64_t(a.seed), "train/order"), stream_key(uint64_t(a.seed), "train/dropout")},
-                                      config, hooks);
+  const auto result =
+      transfer::train(*network, splits.train,
+                      {stream_key(uint64_t(a.seed), "train/order"), stream_key(uint64_t(a.seed), "train/dropout")}, config, hooks);
   const bool done = result.status == transfer::TrainStatus::done;
   if (!a.out.empty() && done)
-    transfer::save_network(a.out, *network, {{a.model, input, int64_t(splits.train.classes.size())},
-                                             config.preprocessing.normalization, splits.train.classes});
-  ordered_json j{{"model", a.model}, {"data", a.data.data}, {"status", name(result.status)}, {"steps", result.steps},
-                 {"loss", result.losses.empty() ? NAN : result.losses.back()}, {"images_per_second", result.images_per_second},
-                 {"seconds", result.seconds}, {"proof", result.proof.str()}};
+    transfer::save_network(
+        a.out, *network,
+        {{a.model, input, int64_t(splits.train.classes.size())}, config.preprocessing.normalization, splits.train.classes});
+  ordered_json j{{"model", a.model},
+                 {"data", a.data.data},
+                 {"status", name(result.status)},
+                 {"steps", result.steps},
+                 {"loss", result.losses.empty() ? NAN : result.losses.back()},
+                 {"images_per_second", result.images_per_second},
+                 {"seconds", result.seconds},
+                 {"proof", result.proof.str()}};
   if (splits.test.size() > 0 && done) {
     const auto e = transfer::evaluate(*network, splits.test, {.preprocessing = config.preprocessing});
     j["items"] = e.items, j["correct"] = e.correct, j["accuracy"] = e.accuracy;
   }
   if (!a.out.empty() && done) j["weights"] = a.out;
   if (a.json) print_result("{}\n", j.dump());
-  else for (const auto& [key, value] : j.items()) print_result("{}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  else
+    for (const auto& [key, value] : j.items())
+      print_result("{}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   check<ConfigError>(done, "train: diverged in step {}: the loss or a weight is not finite{}", result.steps,
                      a.out.empty() ? "" : fmt::format("; {} is not written", a.out));
   return kDone;

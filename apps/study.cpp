@@ -27,7 +27,7 @@ class TerminalProgress : public study::Progress {
  public:
   void study_started(const study::Grid& grid, const study::Estimate& estimate, int64_t to_run, int64_t done, int jobs) override {
     print_progress("{}: {} cells, {} done before, {} to run, {} side by side", grid.config().name, grid.cells().size(), done,
-               to_run, jobs);
+                   to_run, jobs);
     if (estimate.seconds > 0) print_progress(", about {}", minutes(estimate.seconds));
     print_progress("\n");
     lines_.assign(size_t(jobs), "");
@@ -87,8 +87,12 @@ class TerminalProgress : public study::Progress {
 nlohmann::ordered_json verdicts_json(const std::vector<study::Verdict>& verdicts) {
   auto list = nlohmann::ordered_json::array();
   for (const auto& v : verdicts)
-    list.push_back({{"criterion", v.criterion}, {"measured", v.measured}, {"needed", v.needed},
-                    {"verdict", study::name(v.judgement)}, {"reason", v.reason}, {"value", v.value}});
+    list.push_back({{"criterion", v.criterion},
+                    {"measured", v.measured},
+                    {"needed", v.needed},
+                    {"verdict", study::name(v.judgement)},
+                    {"reason", v.reason},
+                    {"value", v.value}});
   return list;
 }
 
@@ -107,10 +111,13 @@ int study(const StudyArguments& a) {
   if (a.dry_run) {
     const auto dry = study::dry_run(std::move(config), options);
     if (a.json)
-      print_result("{}\n", nlohmann::ordered_json{{"cells", dry.grid->cells().size()}, {"to_run", dry.estimate.to_run},
-                                                {"seconds", dry.estimate.seconds},
-                                                {"seconds_without_cache", dry.estimate.seconds_uncached},
-                                                {"saving", dry.estimate.saving()}, {"jobs", dry.estimate.jobs}}.dump());
+      print_result("{}\n", nlohmann::ordered_json{{"cells", dry.grid->cells().size()},
+                                                  {"to_run", dry.estimate.to_run},
+                                                  {"seconds", dry.estimate.seconds},
+                                                  {"seconds_without_cache", dry.estimate.seconds_uncached},
+                                                  {"saving", dry.estimate.saving()},
+                                                  {"jobs", dry.estimate.jobs}}
+                               .dump());
     else print_result("{}", study::to_text(*dry.grid, dry.estimate));
     return kDone;
   }
@@ -122,13 +129,19 @@ int study(const StudyArguments& a) {
   const study::StudyResults results = study::load_results(options.out);
   const auto files = study::write_report(results, options.out);
   if (a.json)
-    print_result("{}\n", nlohmann::ordered_json{{"out", options.out.string()}, {"cells", summary.cells}, {"run", summary.run},
-                                              {"reused", summary.reused}, {"diverged", summary.diverged},
-                                              {"seconds", summary.seconds}, {"report", files.html.string()},
-                                              {"criteria", verdicts_json(results.verdicts)}}.dump());
+    print_result("{}\n", nlohmann::ordered_json{{"out", options.out.string()},
+                                                {"cells", summary.cells},
+                                                {"run", summary.run},
+                                                {"reused", summary.reused},
+                                                {"diverged", summary.diverged},
+                                                {"seconds", summary.seconds},
+                                                {"report", files.html.string()},
+                                                {"criteria", verdicts_json(results.verdicts)}}
+                             .dump());
   else
-    print_result("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), summary.run,
-               summary.reused, summary.diverged, minutes(summary.seconds), files.html.string());
+    print_result("{}\n{} cells run, {} reused, {} diverged in {}. Report: {}\n",
+                 study::terminal_report(results, isatty(STDOUT_FILENO)), summary.run, summary.reused, summary.diverged,
+                 minutes(summary.seconds), files.html.string());
   return a.check && !study::all_passed(results.verdicts) ? kCriterionFailed : kDone;
 }
 
@@ -137,9 +150,11 @@ int report(const ReportArguments& a) {
   const auto files = study::write_report(results, a.folder);
   if (!a.csv.empty()) study::write_csv(results, a.csv);
   if (a.json)
-    print_result("{}\n", nlohmann::ordered_json{{"report", files.html.string()}, {"planned", results.planned},
-                                              {"cells", results.rows.size()},
-                                              {"criteria", verdicts_json(results.verdicts)}}.dump());
+    print_result("{}\n", nlohmann::ordered_json{{"report", files.html.string()},
+                                                {"planned", results.planned},
+                                                {"cells", results.rows.size()},
+                                                {"criteria", verdicts_json(results.verdicts)}}
+                             .dump());
   else print_result("{}\nReport: {}\n", study::terminal_report(results, isatty(STDOUT_FILENO)), files.html.string());
   return kDone;
 }
@@ -148,11 +163,13 @@ int merge(const MergeArguments& a) {
   const std::vector<std::filesystem::path> from(a.folders.begin(), a.folders.end());
   const auto m = study::merge_stores(from, a.out);
   if (a.json)
-    print_result("{}\n", nlohmann::ordered_json{{"out", a.out}, {"stores", m.stores}, {"added", m.added}, {"shared", m.shared},
-                                              {"missing", m.missing}}.dump());
+    print_result("{}\n",
+                 nlohmann::ordered_json{
+                     {"out", a.out}, {"stores", m.stores}, {"added", m.added}, {"shared", m.shared}, {"missing", m.missing}}
+                     .dump());
   else
     print_result("{} stores joined in {}: {} results, {} of them in more than one; {} cells of the grid have none yet\n", m.stores,
-               a.out, m.added + m.shared, m.shared, m.missing);
+                 a.out, m.added + m.shared, m.shared, m.missing);
   return kDone;
 }
 

@@ -35,14 +35,15 @@ int merge(const MergeArguments&);
 
 // Which images, and how they become the input of a network.
 struct DataArguments {
-  std::string data;                 // catalog name, folder or archive
-  std::vector<double> mean, stddev; // per channel, of pixels / 255; empty: of the training images (train), of the weight file or publication (eval)
+  std::string data;  // catalog name, folder or archive
+  std::vector<double> mean,
+      stddev;  // per channel, of pixels / 255; empty: of the training images (train), of the weight file or publication (eval)
 };
 
 struct TrainArguments {
   std::string model = "study_cnn", init = "he_normal", schedule = "step", out, config, weights, freeze;
   DataArguments data;
-  std::vector<std::string> fresh;   // globs of tensors that keep their initial values when weights are loaded
+  std::vector<std::string> fresh;  // globs of tensors that keep their initial values when weights are loaded
   int64_t epochs = 10, batch = 50, images_per_class = 0, seed = 0, pad_crop = 0;
   double lr = 0.02, momentum = 0.9, weight_decay = 5e-4, flip = 0, label_smoothing = 0;
   bool json = false;

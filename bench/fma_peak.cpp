@@ -27,8 +27,8 @@ double Fma(int64_t rounds, float* sink) {
     c4 = hn::MulAdd(c4, a, b), c5 = hn::MulAdd(c5, a, b), c6 = hn::MulAdd(c6, a, b), c7 = hn::MulAdd(c7, a, b);
     c8 = hn::MulAdd(c8, a, b), c9 = hn::MulAdd(c9, a, b), ca = hn::MulAdd(ca, a, b), cb = hn::MulAdd(cb, a, b);
   }
-  const V sum = hn::Add(hn::Add(hn::Add(c0, c1), hn::Add(c2, c3)), hn::Add(hn::Add(hn::Add(c4, c5), hn::Add(c6, c7)),
-                                                                         hn::Add(hn::Add(c8, c9), hn::Add(ca, cb))));
+  const V sum = hn::Add(hn::Add(hn::Add(c0, c1), hn::Add(c2, c3)),
+                        hn::Add(hn::Add(hn::Add(c4, c5), hn::Add(c6, c7)), hn::Add(hn::Add(c8, c9), hn::Add(ca, cb))));
   *sink = hn::GetLane(sum);
   return double(rounds) * 12 * 2 * double(hn::Lanes(d));
 }
@@ -48,7 +48,8 @@ double fma_peak(int threads) {
     std::vector<float> sink(size_t(threads) * 16);
     std::vector<double> flops(static_cast<size_t>(threads));
     const auto start = std::chrono::steady_clock::now();
-    pool.parallel_for(threads, [&](int64_t t, int) { flops[size_t(t)] = HWY_DYNAMIC_DISPATCH(Fma)(2'000'000, &sink[size_t(t) * 16]); });
+    pool.parallel_for(threads,
+                      [&](int64_t t, int) { flops[size_t(t)] = HWY_DYNAMIC_DISPATCH(Fma)(2'000'000, &sink[size_t(t) * 16]); });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     double sum = 0;
     for (double f : flops) sum += f;

@@ -11,9 +11,9 @@ struct StepResult {
   int threads = 0, repeats = 0;
   double forward_ms = 0, step_ms = 0, p10_ms = 0, p90_ms = 0;  // medians; step: forward, backward, update
   double images_per_second = 0;
-  double gflop = 0;              // of one step: 2 flops a multiply-add, three passes, no input gradient below the first block
-  double gflops = 0;             // per second
-  double peak_gflops = 0;        // FMA peak with as many threads, in this run
+  double gflop = 0;        // of one step: 2 flops a multiply-add, three passes, no input gradient below the first block
+  double gflops = 0;       // per second
+  double peak_gflops = 0;  // FMA peak with as many threads, in this run
   double first_loss = 0, last_loss = 0;
 };
 

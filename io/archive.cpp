@@ -38,8 +38,9 @@ class GzipStream {
       if (status == Z_STREAM_END) next_member();
       else if (status == Z_BUF_ERROR && stream_.avail_in == 0 && position_ == in_.size())
         throw LoadError(fmt::format("{}: truncated gzip stream", where_));
-      else check<LoadError>(status == Z_OK || status == Z_BUF_ERROR, "{}: corrupt gzip stream: {}", where_,
-                            stream_.msg ? stream_.msg : "invalid data");
+      else
+        check<LoadError>(status == Z_OK || status == Z_BUF_ERROR, "{}: corrupt gzip stream: {}", where_,
+                         stream_.msg ? stream_.msg : "invalid data");
     }
     return filled;
   }
@@ -87,8 +88,7 @@ struct GzipSource {
 
 bool ends_with_zero_block(ByteSpan bytes) {
   constexpr size_t kBlock = 512;
-  return bytes.size() >= kBlock &&
-         std::all_of(bytes.end() - kBlock, bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+  return bytes.size() >= kBlock && std::all_of(bytes.end() - kBlock, bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
 std::string reason(archive* a) {
@@ -155,7 +155,9 @@ void for_each_member(ByteSpan bytes, std::string_view where, const MemberFunctio
                          (archive_format(a.get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
   check<LoadError>(!plain_tar || ends_with_zero_block(bytes), "{}: truncated: a tar ends with a block of zeros", where);
   // Unread rest of a gzip stream: its check sum comes last.
-  if (gzip) while (gzip->stream.read(gzip->piece) > 0) {}
+  if (gzip)
+    while (gzip->stream.read(gzip->piece) > 0) {
+    }
 }
 
 void for_each_member(const std::filesystem::path& path, const MemberFunction& f, UnpackLimits limits) {

@@ -69,21 +69,20 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& c) {
 Checkpoint parse_checkpoint(ByteSpan content, std::string_view where) {
   WeightFile file = parse_safetensors(content, where);
   const auto version = file.metadata.find(std::string(kVersionKey));
-  check<LoadError>(version != file.metadata.end(), "{}: expected a checkpoint, got a weight file (no metadata '{}')",
-                   where, kVersionKey);
+  check<LoadError>(version != file.metadata.end(), "{}: expected a checkpoint, got a weight file (no metadata '{}')", where,
+                   kVersionKey);
   check<LoadError>(version->second == kVersion,
                    "{}: checkpoint version: expected {}, got {} (written by another version of "
                    "Graft)",
                    where, kVersion, version->second);
   const std::string hash = hash_of(file.tensors, file.metadata), &stated = file.metadata[std::string(kHashKey)];
-  check<LoadError>(hash == stated, "{}: checkpoint hash: expected {}, got {} (the file is damaged)", where, stated,
-                   hash);
+  check<LoadError>(hash == stated, "{}: checkpoint hash: expected {}, got {} (the file is damaged)", where, stated, hash);
 
   Checkpoint c;
   for (auto& [name, t] : file.tensors) {
     const bool weight = name.starts_with(kWeights);
-    check<LoadError>(weight || name.starts_with(kOptimizer), "{}: {}: expected a name in {} or {}", where, name,
-                     kWeights, kOptimizer);
+    check<LoadError>(weight || name.starts_with(kOptimizer), "{}: {}: expected a name in {} or {}", where, name, kWeights,
+                     kOptimizer);
     if (weight) c.weights.emplace_back(name.substr(kWeights.size()), t);
     else c.optimizer.emplace_back(name.substr(kOptimizer.size()), t);
   }
@@ -93,14 +92,11 @@ Checkpoint parse_checkpoint(ByteSpan content, std::string_view where) {
     if (key.starts_with(kMeta)) c.meta[key.substr(kMeta.size())] = value;
     if (!key.starts_with(kRandom)) continue;
     Philox& r = c.random[key.substr(kRandom.size())];
-    check<LoadError>(read_numbers(value, {&r.key, &r.offset}), "{}: {}: expected two numbers, got '{}'", where, key,
-                     value);
+    check<LoadError>(read_numbers(value, {&r.key, &r.offset}), "{}: {}: expected two numbers, got '{}'", where, key, value);
   }
   return c;
 }
 
-Checkpoint load_checkpoint(const std::filesystem::path& path) {
-  return parse_checkpoint(read_file(path), path.string());
-}
+Checkpoint load_checkpoint(const std::filesystem::path& path) { return parse_checkpoint(read_file(path), path.string()); }
 
 }  // namespace graft::io

@@ -10,7 +10,8 @@ constexpr std::byte kUnsignedByte{0x08};
 Tensor parse_idx(ByteSpan bytes, std::string_view where) {
   check<LoadError>(bytes.size() >= 4 && bytes[0] == std::byte{0} && bytes[1] == std::byte{0},
                    "{}: expected IDX (first bytes 00 00), got something else", where);
-  check<LoadError>(bytes[2] == kUnsignedByte, "{}: IDX: expected element type 08 (unsigned byte), got {:02x}", where, int(bytes[2]));
+  check<LoadError>(bytes[2] == kUnsignedByte, "{}: IDX: expected element type 08 (unsigned byte), got {:02x}", where,
+                   int(bytes[2]));
   const int rank = int(bytes[3]);
   check<LoadError>(rank >= 1 && rank <= 4, "{}: IDX: expected rank 1 to 4, got {}", where, rank);
   const size_t header = 4 + 4 * size_t(rank);

@@ -31,7 +31,8 @@ void check_png(ByteSpan b, std::string_view where) {
     const size_t length = big_endian(b, at, 4);
     check<LoadError>(length <= b.size() - at - 12, "{}: PNG: truncated", where);
     const auto* chunk = reinterpret_cast<const Bytef*>(b.data() + at + 4);
-    check<LoadError>(crc32(0, chunk, uInt(length + 4)) == big_endian(b, at + 8 + length, 4), "{}: PNG: corrupt: a wrong check sum", where);
+    check<LoadError>(crc32(0, chunk, uInt(length + 4)) == big_endian(b, at + 8 + length, 4), "{}: PNG: corrupt: a wrong check sum",
+                     where);
     if (std::memcmp(chunk, "IEND", 4) == 0) return;
     at += 12 + length;
   }
@@ -57,7 +58,10 @@ void check_jpeg(ByteSpan b, std::string_view where) {
     check<LoadError>(at + 1 < b.size(), "{}: JPEG: truncated", where);
     check<LoadError>(byte_at(b, at) == 0xff, "{}: JPEG: corrupt: expected a marker at byte {}", where, at);
     const uint32_t marker = byte_at(b, at + 1);
-    if (marker == 0xff) { ++at; continue; }  // fill byte
+    if (marker == 0xff) {
+      ++at;
+      continue;
+    }  // fill byte
     at += 2;
     if (marker == 0xd9) return;
     if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7)) continue;  // no length
@@ -80,7 +84,8 @@ void check_bmp(ByteSpan b, std::string_view where) {
     return core ? uint64_t(little_endian(b, at, 2)) : uint64_t(std::llabs(int64_t(int32_t(little_endian(b, at, 4)))));
   };
   const uint64_t width = size(18), height = size(core ? 20 : 22), bits = little_endian(b, core ? 24 : 28, 2);
-  check<LoadError>(width < 1u << 24 && height < 1u << 24 && bits <= 32, "{}: BMP: {}x{} pixels of {} bits", where, height, width, bits);
+  check<LoadError>(width < 1u << 24 && height < 1u << 24 && bits <= 32, "{}: BMP: {}x{} pixels of {} bits", where, height, width,
+                   bits);
   const uint64_t needed = pixels_at + (width * bits + 31) / 32 * 4 * height;
   check<LoadError>(b.size() >= needed, "{}: BMP: truncated: expected {} bytes, got {}", where, needed, b.size());
 }

@@ -56,15 +56,16 @@ Image image_header(ByteSpan bytes, std::string_view where) {
   int width = 0, height = 0, channels = 0;
   check<LoadError>(stbi_info_from_memory(bytes_of(bytes), int(bytes.size()), &width, &height, &channels) != 0,
                    "{}: expected a PNG, JPEG or BMP image: {}", where, reason());
-  check<LoadError>(width > 0 && height > 0 && height <= kMaxImagePixels / width, "{}: {}x{} pixels: expected at most {}", where, height,
-                   width, kMaxImagePixels);
+  check<LoadError>(width > 0 && height > 0 && height <= kMaxImagePixels / width, "{}: {}x{} pixels: expected at most {}", where,
+                   height, width, kMaxImagePixels);
   check<LoadError>(int64_t{3} * width * height <= kMostExpansion * int64_t(bytes.size()),
                    "{}: the header claims {}x{} pixels, more than {} bytes can hold", where, height, width, bytes.size());
   return {height, width, channels <= 2 ? 1 : 3, {}};
 }
 
 Image decode_image(ByteSpan bytes, std::string_view where, int64_t channels) {
-  check<ConfigError>(channels == 0 || channels == 1 || channels == 3, "decode_image: channels: expected 0, 1 or 3, got {}", channels);
+  check<ConfigError>(channels == 0 || channels == 1 || channels == 3, "decode_image: channels: expected 0, 1 or 3, got {}",
+                     channels);
   Image image = image_header(bytes, where);
   if (channels != 0) image.channels = channels;
   // 16-bit RGBA is 8 bytes a pixel, and stb grows its buffers by doubling.
@@ -78,13 +79,16 @@ Image decode_image(ByteSpan bytes, std::string_view where, int64_t channels) {
   return image;
 }
 
-Image read_image(const std::filesystem::path& path, int64_t channels) { return decode_image(read_file(path), path.string(), channels); }
+Image read_image(const std::filesystem::path& path, int64_t channels) {
+  return decode_image(read_file(path), path.string(), channels);
+}
 
 bool has_image_extension(std::string_view name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return false;
   std::string extension(name.substr(dot + 1));
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
   return extension == "png" || extension == "jpg" || extension == "jpeg" || extension == "bmp";
 }
 

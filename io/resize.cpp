@@ -19,8 +19,8 @@ struct Filter {
 };
 
 Filter triangle(int64_t in, double start, double length, int64_t out) {
-  const double step = length / double(out);     // source pixels per output pixel
-  const double support = std::max(step, 1.0);   // half width of the triangle
+  const double step = length / double(out);    // source pixels per output pixel
+  const double support = std::max(step, 1.0);  // half width of the triangle
   Filter f;
   f.taps = int64_t(std::ceil(support)) * 2 + 1;
   f.weights.assign(size_t(out * f.taps), 0);
@@ -46,8 +46,8 @@ uint8_t to_byte(int32_t sum) { return uint8_t(std::clamp(sum >> kBits, 0, 255));
 
 }  // namespace
 
-void resize_bilinear(const uint8_t* in, int64_t height, int64_t width, int64_t channels, Box box, uint8_t* out,
-                     int64_t out_height, int64_t out_width) {
+void resize_bilinear(const uint8_t* in, int64_t height, int64_t width, int64_t channels, Box box, uint8_t* out, int64_t out_height,
+                     int64_t out_width) {
   check<ConfigError>(height > 0 && width > 0 && channels > 0 && out_height > 0 && out_width > 0,
                      "resize: expected positive sizes, got {}x{}x{} to {}x{}", height, width, channels, out_height, out_width);
   check<ConfigError>(box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 && box.top + box.height <= double(height) &&

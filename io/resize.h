@@ -12,8 +12,8 @@ struct Box {
 
 // [height, width, channels] bytes -> [out_height, out_width, channels] of the box. ConfigError when a size is not positive
 // or the box leaves the image.
-void resize_bilinear(const uint8_t* in, int64_t height, int64_t width, int64_t channels, Box box, uint8_t* out,
-                     int64_t out_height, int64_t out_width);
+void resize_bilinear(const uint8_t* in, int64_t height, int64_t width, int64_t channels, Box box, uint8_t* out, int64_t out_height,
+                     int64_t out_width);
 Image resize(const Image&, int64_t out_height, int64_t out_width);
 
 // Short side to `size` (keeping the aspect), then the size x size centre.

@@ -55,15 +55,15 @@ std::string layer_table(const Chain& chain, const Shape& input) {
     total.trainable += r.trainable;
     total.multiply_adds += r.multiply_adds;
   }
-  lines.push_back({total.name, "", grouped(total.parameters), grouped(total.multiply_adds),
-                   grouped(total.trainable) + " trainable"});
+  lines.push_back(
+      {total.name, "", grouped(total.parameters), grouped(total.multiply_adds), grouped(total.trainable) + " trainable"});
   std::array<size_t, kColumns> width{};
   for (const Line& l : lines)
     for (size_t c = 0; c < kColumns; ++c) width[c] = std::max(width[c], l[c].size());
   std::string text;
   for (const Line& l : lines)
-    text += fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {}\n", l[0], width[0], l[1], width[1], l[2], width[2], l[3],
-                        width[3], l[4]);
+    text +=
+        fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {}\n", l[0], width[0], l[1], width[1], l[2], width[2], l[3], width[3], l[4]);
   return text;
 }
 

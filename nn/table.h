@@ -6,10 +6,10 @@ namespace graft::nn {
 
 struct LayerRow {
   std::string name;
-  Shape output;           // without the batch: [H, W, C] or [C]
-  int64_t parameters;     // elements
-  int64_t trainable;      // of these, in tensors that require a gradient
-  int64_t multiply_adds;  // of one image
+  Shape output;               // without the batch: [H, W, C] or [C]
+  int64_t parameters;         // elements
+  int64_t trainable;          // of these, in tensors that require a gradient
+  int64_t multiply_adds;      // of one image
   std::string state() const;  // "trainable", "frozen", "partly frozen", or "-" without parameters
 };
 

@@ -68,7 +68,10 @@ void run_backward(const Tensor& y, const Tensor& dy) {
     accumulate(sum, owned, dy);
     return y.set_grad(sum);
   }
-  struct Pending { Tensor grad; bool owned; };
+  struct Pending {
+    Tensor grad;
+    bool owned;
+  };
   std::unordered_map<Node*, Pending> pending{{y.node().get(), {dy, false}}};
   for (const auto& node : nodes_below(y.node())) {
     Pending& mine = pending[node.get()];

@@ -14,8 +14,7 @@ template <class P, class A>
 decltype(auto) kernel_argument(A&& a) {
   if constexpr (std::is_same_v<std::remove_cvref_t<A>, Tensor>)
     return a ? P(a.template data<std::remove_cv_t<std::remove_pointer_t<P>>>()) : P(nullptr);
-  else
-    return std::forward<A>(a);
+  else return std::forward<A>(a);
 }
 
 template <class... P, class... A>
@@ -30,8 +29,7 @@ void call(Op op, Pass pass, const Tensor& like, Args&&... args) {
   const auto find = [&](const std::type_info& s) { return find_kernel(op, pass, like.device().backend, like.dtype(), s); };
   if (like.dtype() == DType::f64)
     detail::invoke(reinterpret_cast<Signature<double>*>(find(typeid(Signature<double>))), std::forward<Args>(args)...);
-  else
-    detail::invoke(reinterpret_cast<Signature<float>*>(find(typeid(Signature<float>))), std::forward<Args>(args)...);
+  else detail::invoke(reinterpret_cast<Signature<float>*>(find(typeid(Signature<float>))), std::forward<Args>(args)...);
 }
 
 // Same dtype and device for all defined tensors, else one error that names the op and the argument.

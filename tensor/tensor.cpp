@@ -60,15 +60,11 @@ void convert(To* to, const From* from, int64_t n) {
 
 void convert(void* to, DType to_type, const void* from, DType from_type, int64_t n) {
   visit_dtype(to_type, [&](auto a) {
-    visit_dtype(from_type, [&](auto b) {
-      convert(static_cast<decltype(a)*>(to), static_cast<const decltype(b)*>(from), n);
-    });
+    visit_dtype(from_type, [&](auto b) { convert(static_cast<decltype(a)*>(to), static_cast<const decltype(b)*>(from), n); });
   });
 }
 
-void check_host(Device d) {
-  check<DeviceError>(d.on_host(), "device: {}: this build has no such device", name(d.backend));
-}
+void check_host(Device d) { check<DeviceError>(d.on_host(), "device: {}: this build has no such device", name(d.backend)); }
 
 }  // namespace
 
@@ -232,8 +228,8 @@ Tensor Tensor::grad() const { return defined() ? impl_->grad : Tensor{}; }
 
 void Tensor::set_grad(Tensor g) const {
   if (g)
-    check<ShapeError>(g.shape() == shape() && g.dtype() == dtype() && g.device() == device(),
-                      "grad: expected {}{}, got {}{}", name(dtype()), shape(), name(g.dtype()), g.shape());
+    check<ShapeError>(g.shape() == shape() && g.dtype() == dtype() && g.device() == device(), "grad: expected {}{}, got {}{}",
+                      name(dtype()), shape(), name(g.dtype()), g.shape());
   impl_->grad = std::move(g);
 }
 

@@ -76,35 +76,39 @@ class Tensor {
   // First element; throws DtypeError when T is not the element type. Writing through it is not recorded:
   // whoever changes a tensor that a graph may hold calls bump_version().
   template <class T>
-  T* data() const { return static_cast<T*>(checked(dtype_of<T>)); }
+  T* data() const {
+    return static_cast<T*>(checked(dtype_of<T>));
+  }
   void* raw() const;
   std::byte* raw_bytes() const { return static_cast<std::byte*>(raw()); }
   template <class T>
-  std::span<T> span() const { return {data<T>(), size_t(numel())}; }
+  std::span<T> span() const {
+    return {data<T>(), size_t(numel())};
+  }
   template <class T>
   std::vector<T> to_vector() const;  // host copy, converted to T
   double item() const;               // the value of a one-element tensor
   void bump_version() const;
   uint64_t version() const;
 
-  Tensor clone() const;                // own storage, no graph
-  Tensor detach() const;               // same storage, no graph, no gradient
-  Tensor to(DType) const;              // converted copy, no graph; itself if nothing changes
-  Tensor to(Device) const;             // moved copy, no graph; itself if nothing changes
-  void copy_from(const Tensor&) const; // same shape; converts dtype; bumps the version
-  void fill(double value) const;       // bumps the version
+  Tensor clone() const;                 // own storage, no graph
+  Tensor detach() const;                // same storage, no graph, no gradient
+  Tensor to(DType) const;               // converted copy, no graph; itself if nothing changes
+  Tensor to(Device) const;              // moved copy, no graph; itself if nothing changes
+  void copy_from(const Tensor&) const;  // same shape; converts dtype; bumps the version
+  void fill(double value) const;        // bumps the version
   // Views without a graph (differentiable: tensor/ops/view.h).
-  Tensor view(Shape) const;                             // same number of elements
-  Tensor rows(int64_t begin, int64_t end) const;        // slice of the leading dimension
+  Tensor view(Shape) const;                       // same number of elements
+  Tensor rows(int64_t begin, int64_t end) const;  // slice of the leading dimension
 
   // Autograd.
-  bool requires_grad() const;                 // takes part in a graph
+  bool requires_grad() const;                   // takes part in a graph
   const Tensor& set_requires_grad(bool) const;  // leaves only; float types only
   bool is_leaf() const;
-  Tensor grad() const;            // undefined when none has arrived
-  void set_grad(Tensor) const;    // checks shape, dtype and device
+  Tensor grad() const;          // undefined when none has arrived
+  void set_grad(Tensor) const;  // checks shape, dtype and device
   void zero_grad() const { set_grad({}); }
-  void backward() const;          // of a one-element loss
+  void backward() const;  // of a one-element loss
   void backward(const Tensor& dy) const;
   const std::shared_ptr<Node>& node() const;
   void set_node(std::shared_ptr<Node>) const;

@@ -117,10 +117,10 @@ Tensor Activations::rows(int64_t begin, int64_t end) const {
 
 void Activations::check_fits(const nn::Chain& chain, const io::Dataset& data, const Preprocessing& p) const {
   check<ConfigError>(!p.augment.random(), "prefix cache: the augmentation is random, so no activation can be reused");
-  check<ConfigError>(blocks_ <= cacheable_blocks(chain), "prefix cache: {} blocks are cached, but only {} are frozen and not random",
-                     blocks_, cacheable_blocks(chain));
-  check<ConfigError>(key_ == prefix_key(chain, blocks_, data, p), "prefix cache: {}: the activations are of other weights, data or preprocessing",
-                     data.name);
+  check<ConfigError>(blocks_ <= cacheable_blocks(chain),
+                     "prefix cache: {} blocks are cached, but only {} are frozen and not random", blocks_, cacheable_blocks(chain));
+  check<ConfigError>(key_ == prefix_key(chain, blocks_, data, p),
+                     "prefix cache: {}: the activations are of other weights, data or preprocessing", data.name);
 }
 
 struct PrefixCache::Impl {
@@ -221,8 +221,11 @@ std::shared_ptr<const Activations> PrefixCache::get(nn::Chain& chain, int64_t cu
     NoGrad no_grad;
     EvalMode eval(chain);
     constexpr int64_t kBatch = 100;
-    io::Loader loader(data, {.batch_size = kBatch, .shuffle = false, .last_batch = io::LastBatch::keep,
-                             .normalization = preprocessing.normalization, .augment = preprocessing.augment});
+    io::Loader loader(data, {.batch_size = kBatch,
+                             .shuffle = false,
+                             .last_batch = io::LastBatch::keep,
+                             .normalization = preprocessing.normalization,
+                             .augment = preprocessing.augment});
     std::unique_ptr<UnnamedFile> file;
     Tensor memory;
     if (result->on_disk_) file = std::make_unique<UnnamedFile>(impl_->options.folder);

@@ -19,8 +19,11 @@ Tensor predict(nn::Chain& chain, const io::Dataset& data, const EvaluateOptions&
   check<ConfigError>(!parameters.empty(), "evaluate: the network has no parameters");
   const DType dtype = parameters[0].second.dtype();
   const Device device = parameters[0].second.device();
-  io::Loader loader(data, {.batch_size = options.batch, .shuffle = false, .last_batch = io::LastBatch::keep,
-                           .normalization = preprocessing.normalization, .augment = preprocessing.augment});
+  io::Loader loader(data, {.batch_size = options.batch,
+                           .shuffle = false,
+                           .last_batch = io::LastBatch::keep,
+                           .normalization = preprocessing.normalization,
+                           .augment = preprocessing.augment});
   NoGrad no_grad;
   EvalMode eval(chain);
   Tensor all;
@@ -28,8 +31,8 @@ Tensor predict(nn::Chain& chain, const io::Dataset& data, const EvaluateOptions&
     const int64_t end = std::min(begin + options.batch, data.size());
     const Tensor x = prefix ? prefix->rows(begin, end) : loader.batch(b).x.to(dtype).to(device);
     const Tensor y = chain.forward(x, prefix ? int(prefix->blocks()) : 0, chain.size());
-    check<ShapeError>(y.rank() == 2 && y.size(0) == end - begin, "evaluate: logits: expected [{}, classes], got {}",
-                      end - begin, y.shape());
+    check<ShapeError>(y.rank() == 2 && y.size(0) == end - begin, "evaluate: logits: expected [{}, classes], got {}", end - begin,
+                      y.shape());
     if (!all) all = Tensor::empty({data.size(), y.size(1)}, y.dtype());
     std::memcpy(all.rows(begin, end).raw(), y.raw(), y.bytes());
   }

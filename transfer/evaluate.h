@@ -24,7 +24,7 @@ struct Evaluation {
 };
 
 struct EvaluateOptions {
-  int64_t batch = 250;  // images at once: changes memory and time, never the numbers
+  int64_t batch = 250;               // images at once: changes memory and time, never the numbers
   Preprocessing preprocessing = {};  // its random parts are left out
 };
 

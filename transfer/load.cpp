@@ -96,8 +96,7 @@ class Patterns {
     return any;
   }
   void check_used() const {
-    for (size_t i = 0; i < globs_.size(); ++i)
-      check<ConfigError>(used_[i], "load: {}: '{}' matches no tensor", what_, globs_[i]);
+    for (size_t i = 0; i < globs_.size(); ++i) check<ConfigError>(used_[i], "load: {}: '{}' matches no tensor", what_, globs_[i]);
   }
 
  private:
@@ -144,8 +143,8 @@ LoadReport load(nn::Module& network, const nn::NamedTensors& file, const LoadOpt
     }
   }
   for (auto& [name, t] : file) {  // what is left, in file order
-    const std::string plain = !options.strip_prefix.empty() && name.starts_with(options.strip_prefix)
-                                  ? name.substr(options.strip_prefix.size()) : name;
+    const std::string plain =
+        !options.strip_prefix.empty() && name.starts_with(options.strip_prefix) ? name.substr(options.strip_prefix.size()) : name;
     if (found.count(plain)) faults.push_back(fmt::format("unexpected: {} {}", plain, t.shape()));
   }
   check<LoadError>(faults.empty(), "load: {} tensors do not fit: {}", faults.size(), fmt::join(faults, "; "));
@@ -175,7 +174,8 @@ std::string LoadReport::str() const {
   }
   std::string s = fmt::format("{:{}}  {:{}}  {:11}\n", "tensor", name_width, "shape", shape_width, "action");
   for (const LoadRow& r : rows)
-    s += fmt::format("{:{}}  {:{}}  {:11}  {}\n", r.name, name_width, r.shape.str(), shape_width, kActions[int(r.action)], r.detail);
+    s +=
+        fmt::format("{:{}}  {:{}}  {:11}  {}\n", r.name, name_width, r.shape.str(), shape_width, kActions[int(r.action)], r.detail);
   return s + fmt::format("{} loaded, {} transformed, {} skipped, {} fresh\n", count(LoadAction::loaded),
                          count(LoadAction::transformed), count(LoadAction::skipped), count(LoadAction::fresh));
 }

@@ -20,7 +20,7 @@ struct LoadOptions {
 enum class LoadAction { loaded, transformed, skipped, fresh };
 
 struct LoadRow {
-  std::string name;    // in the network; in the file when skipped
+  std::string name;  // in the network; in the file when skipped
   LoadAction action;
   std::string detail;  // what was transformed, why it was skipped
   Shape shape;         // in the network; in the file when skipped

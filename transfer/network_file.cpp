@@ -31,7 +31,8 @@ std::vector<T> numbers(const io::Metadata& meta, const char* key, const std::str
   for (const std::string& text : split(entry->second, ',')) {
     T v{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-    check<LoadError>(error == std::errc() && end == text.data() + text.size(), "{}: metadata {}: '{}' is not a number", where, key, text);
+    check<LoadError>(error == std::errc() && end == text.data() + text.size(), "{}: metadata {}: '{}' is not a number", where, key,
+                     text);
     values.push_back(v);
   }
   return values;
@@ -81,8 +82,8 @@ LoadedNetwork load_network(const std::filesystem::path& path, const NetworkInfo&
                      stored.spec.name, spec.name);
   if (spec.input.rank() == 0) spec.input = stored.spec.input;
   check<ConfigError>(spec.input.rank() == 3, "{}: the file does not say which images the network takes", where);
-  check<ConfigError>(stored.spec.input.rank() == 0 || spec.input == stored.spec.input, "{}: the network takes images of {}, not of {}",
-                     where, stored.spec.input, spec.input);
+  check<ConfigError>(stored.spec.input.rank() == 0 || spec.input == stored.spec.input,
+                     "{}: the network takes images of {}, not of {}", where, stored.spec.input, spec.input);
   if (spec.classes == 0) spec.classes = stored.spec.classes;
   if (spec.classes == 0)
     for (auto& [name, t] : file.tensors)
@@ -91,7 +92,8 @@ LoadedNetwork load_network(const std::filesystem::path& path, const NetworkInfo&
   io::Normalization& normalization = result.info.normalization;
   if (normalization.mean.empty()) normalization = stored.normalization;
   if (normalization.mean.empty()) normalization = published_normalization(spec.name);
-  check<ConfigError>(!normalization.mean.empty(), "{}: the file does not say how its images were normalised; give mean and deviation", where);
+  check<ConfigError>(!normalization.mean.empty(),
+                     "{}: the file does not say how its images were normalised; give mean and deviation", where);
   if (result.info.classes.empty()) result.info.classes = stored.classes;
 
   result.network = nn::make_model(spec);

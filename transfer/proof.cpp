@@ -60,8 +60,8 @@ ProofReport FreezeProof::verify(const nn::Module& m, double lr) const {
     const Entry& before = entries_[i];
     const Tensor& t = now[i].tensor;
     check<InternalError>(now[i].name == before.name && now[i].frozen == before.frozen,
-                         "proof: {} was {} before training, now {} is {}", before.name,
-                         before.frozen ? "frozen" : "trainable", now[i].name, now[i].frozen ? "frozen" : "trainable");
+                         "proof: {} was {} before training, now {} is {}", before.name, before.frozen ? "frozen" : "trainable",
+                         now[i].name, now[i].frozen ? "frozen" : "trainable");
     const bool same = hash_tensor(t) == before.hash;
     if (before.frozen) {
       check<InternalError>(same, "proof: {} is frozen, and training changed it", before.name);

@@ -22,8 +22,8 @@ struct TensorState {
 std::vector<TensorState> tensor_states(const nn::Module&);  // parameters, then buffers, in definition order
 
 struct ProofReport {
-  int64_t frozen = 0;     // tensors (parameters and buffers) that had to keep their bits, and did
-  int64_t trained = 0;    // parameters that changed
+  int64_t frozen = 0;                  // tensors (parameters and buffers) that had to keep their bits, and did
+  int64_t trained = 0;                 // parameters that changed
   std::vector<std::string> unchanged;  // trainable, but every gradient was zero (a dead layer)
   std::string str() const;             // one line
 };

@@ -84,8 +84,15 @@ class Trainer {
  public:
   Trainer(nn::Chain& chain, const io::Dataset& data, const TrainKeys& keys, const TrainConfig& config, const TrainHooks& hooks,
           const Activations* prefix)
-      : chain_(chain), data_(data), keys_(keys), config_(config), hooks_(hooks), prefix_(prefix),
-        steps_(total_steps(config, data.size())), loader_(data, loader_options()), rate_(make_schedule(config, steps_)),
+      : chain_(chain),
+        data_(data),
+        keys_(keys),
+        config_(config),
+        hooks_(hooks),
+        prefix_(prefix),
+        steps_(total_steps(config, data.size())),
+        loader_(data, loader_options()),
+        rate_(make_schedule(config, steps_)),
         proof_(chain) {
     for (auto& p : chain.named_parameters())
       if (p.second.requires_grad()) trainable_.push_back(p);
@@ -111,8 +118,10 @@ class Trainer {
     while (step_ < steps_) {
       if (hooks_.cancel && hooks_.cancel->load()) {
         if (!hooks_.checkpoint.empty()) save();
-        throw Interrupted(fmt::format("train: stopped after step {} of {}{}", step_, steps_, hooks_.checkpoint.empty() ? ""
-                          : fmt::format("; {} holds it: the same command goes on from there", hooks_.checkpoint.string())));
+        throw Interrupted(fmt::format("train: stopped after step {} of {}{}", step_, steps_,
+                                      hooks_.checkpoint.empty() ? ""
+                                                                : fmt::format("; {} holds it: the same command goes on from there",
+                                                                              hooks_.checkpoint.string())));
       }
       lr = rate_(step_);
       if (!train_step(lr)) {
@@ -120,7 +129,8 @@ class Trainer {
         break;
       }
       if (hooks_.progress && (step_ % std::max<int64_t>(hooks_.every, 1) == 0 || step_ == steps_)) hooks_.progress(progress());
-      if (!hooks_.checkpoint.empty() && hooks_.checkpoint_every > 0 && step_ % hooks_.checkpoint_every == 0 && step_ < steps_) save();
+      if (!hooks_.checkpoint.empty() && hooks_.checkpoint_every > 0 && step_ % hooks_.checkpoint_every == 0 && step_ < steps_)
+        save();
     }
     if (result.status == TrainStatus::done && !all_finite(tensors_)) result.status = TrainStatus::diverged;
     // Resumed behind the last step, or diverged: there is no gradient to judge by.
@@ -128,8 +138,7 @@ class Trainer {
     result.proof = proof_.verify(chain_, judged ? lr : 0);
     result.steps = step_;
     result.losses = losses_;
-    for (int64_t e = 0; e * loader_.batches_per_epoch() < int64_t(losses_.size()); ++e)
-      result.epochs.push_back(epoch_record(e));
+    for (int64_t e = 0; e * loader_.batches_per_epoch() < int64_t(losses_.size()); ++e) result.epochs.push_back(epoch_record(e));
     result.seconds = seconds();
     result.images_per_second = speed();
     for (auto& [name, p] : trainable_) p.zero_grad();
@@ -141,8 +150,13 @@ class Trainer {
   io::LoaderOptions loader_options() const {
     const io::Augment& augment = config_.preprocessing.augment;
     const bool costly = augment.random() || augment.resize_height > 0;
-    return {.batch_size = config_.batch, .shuffle = true, .last_batch = io::LastBatch::keep, .key = keys_.batch_order,
-            .normalization = config_.preprocessing.normalization, .augment = augment, .workers = costly && !prefix_ ? 1 : 0};
+    return {.batch_size = config_.batch,
+            .shuffle = true,
+            .last_batch = io::LastBatch::keep,
+            .key = keys_.batch_order,
+            .normalization = config_.preprocessing.normalization,
+            .augment = augment,
+            .workers = costly && !prefix_ ? 1 : 0};
   }
 
   std::pair<Tensor, Tensor> next_batch() {
@@ -206,8 +220,13 @@ class Trainer {
   TrainProgress progress() const {
     const int64_t per = loader_.batches_per_epoch(), epoch = (step_ - 1) / per;
     const EpochRecord r = epoch_record(epoch);
-    return {.epoch = epoch + 1, .epochs = (steps_ + per - 1) / per, .step = step_, .steps = steps_, .loss = r.loss,
-            .accuracy = r.accuracy, .images_per_second = speed(),
+    return {.epoch = epoch + 1,
+            .epochs = (steps_ + per - 1) / per,
+            .step = step_,
+            .steps = steps_,
+            .loss = r.loss,
+            .accuracy = r.accuracy,
+            .images_per_second = speed(),
             .seconds_left = seconds() / double(step_ - first_step_) * double(steps_ - step_)};
   }
 
@@ -233,8 +252,10 @@ class Trainer {
   void resume() {
     io::Checkpoint c = io::load_checkpoint(hooks_.checkpoint);
     const std::string where = hooks_.checkpoint.string();
-    check<ConfigError>(c.meta["identity"] == identity_, "{}: this checkpoint is of another training (other data, weights or "
-                       "configuration); remove it to start again", where);
+    check<ConfigError>(c.meta["identity"] == identity_,
+                       "{}: this checkpoint is of another training (other data, weights or "
+                       "configuration); remove it to start again",
+                       where);
     const auto take = [&](const char* name) {
       const auto e = std::find_if(c.optimizer.begin(), c.optimizer.end(), [&](auto& t) { return t.first == name; });
       check<LoadError>(e != c.optimizer.end() && e->second.numel() == int64_t(c.step), "{}: {} is missing or damaged", where, name);
@@ -244,7 +265,8 @@ class Trainer {
     };
     losses_ = take("history.loss").to_vector<double>();
     correct_ = take("history.correct").to_vector<int64_t>();
-    check<LoadError>(c.weights.size() == tensors_.size(), "{}: expected {} tensors, got {}", where, tensors_.size(), c.weights.size());
+    check<LoadError>(c.weights.size() == tensors_.size(), "{}: expected {} tensors, got {}", where, tensors_.size(),
+                     c.weights.size());
     for (size_t i = 0; i < tensors_.size(); ++i)
       check<LoadError>(c.weights[i].first == tensors_[i].first && c.weights[i].second.shape() == tensors_[i].second.shape(),
                        "{}: expected {}, got {}", where, tensors_[i].first, c.weights[i].first);
@@ -268,9 +290,9 @@ class Trainer {
   std::string identity_;
 
   int64_t step_ = 0, first_step_ = 0;
-  std::vector<double> losses_;    // per step
+  std::vector<double> losses_;  // per step
   std::vector<int64_t> correct_;
-  int64_t epoch_ = -1;            // whose order_ it is (with a prefix)
+  int64_t epoch_ = -1;  // whose order_ it is (with a prefix)
   std::vector<int64_t> order_;
   std::chrono::steady_clock::time_point started_;
 };

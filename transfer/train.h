@@ -78,7 +78,7 @@ struct EpochRecord {
 
 struct TrainResult {
   TrainStatus status = TrainStatus::done;
-  int64_t steps = 0;  // done; fewer than planned when diverged
+  int64_t steps = 0;           // done; fewer than planned when diverged
   std::vector<double> losses;  // of every step
   std::vector<EpochRecord> epochs;
   double seconds = 0;

@@ -15,7 +15,8 @@ enum Draw : uint64_t { kArea, kTop, kLeft, kCropTop, kCropLeft, kFlip, kCutTop, 
 void validate(const Augment& a) {
   check<ConfigError>(a.resize_height >= 0 && a.resize_width >= 0 && (a.resize_height > 0) == (a.resize_width > 0),
                      "augment: resize: expected two positive sizes or none, got {}x{}", a.resize_height, a.resize_width);
-  check<ConfigError>(a.min_area > 0 && a.min_area <= 1, "augment: min_area: expected a fraction above 0, at most 1, got {}", a.min_area);
+  check<ConfigError>(a.min_area > 0 && a.min_area <= 1, "augment: min_area: expected a fraction above 0, at most 1, got {}",
+                     a.min_area);
   check<ConfigError>(a.pad_crop >= 0 && a.pad_crop <= 4096, "augment: pad_crop: expected 0 to 4096, got {}", a.pad_crop);
   check<ConfigError>(a.flip >= 0 && a.flip <= 1, "augment: flip: expected a probability, got {}", a.flip);
   check<ConfigError>(a.cutout >= 0 && a.cutout <= 65536, "augment: cutout: expected 0 to 65536, got {}", a.cutout);

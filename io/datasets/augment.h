@@ -10,10 +10,10 @@ namespace graft::io {
 
 struct Augment {
   int64_t resize_height = 0, resize_width = 0;  // bilinear with antialiasing; 0: as it is
-  double min_area = 1;    // < 1: resize a random box of this fraction to 1 of the area (aspect kept), not the whole image
-  int64_t pad_crop = 0;   // pad by this many black pixels on each side and crop the old size at a random place
-  double flip = 0;        // probability of a horizontal flip
-  int64_t cutout = 0;     // side of a square set to the mean at a random centre (DeVries and Taylor 2017)
+  double min_area = 1;   // < 1: resize a random box of this fraction to 1 of the area (aspect kept), not the whole image
+  int64_t pad_crop = 0;  // pad by this many black pixels on each side and crop the old size at a random place
+  double flip = 0;       // probability of a horizontal flip
+  int64_t cutout = 0;    // side of a square set to the mean at a random centre (DeVries and Taylor 2017)
 
   bool random() const { return min_area < 1 || pad_crop > 0 || flip > 0 || cutout > 0; }
   bool operator==(const Augment&) const = default;
@@ -25,7 +25,7 @@ Shape augmented_shape(const Augment&, const Shape& hwc);
 
 // Normalisation as a table: value(channel, byte) = (byte / 255 - mean) / stddev.
 struct Normalization {
-  std::vector<double> mean, stddev;  // one per channel; empty: 0 and 1
+  std::vector<double> mean, stddev;                  // one per channel; empty: 0 and 1
   std::vector<float> table(int64_t channels) const;  // [channels, 256]; ConfigError when the numbers of channels differ
 };
 

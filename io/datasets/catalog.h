@@ -23,15 +23,15 @@ struct CatalogFile {
 struct CatalogEntry {
   std::string name, description, source, licence;
   DataFormat format = DataFormat::idx;
-  int64_t classes = 0, train = 0, test = 0;     // numbers of classes and items
-  std::vector<CatalogFile> files;   // idx: train images, train labels, test images, test labels; else one archive
-  std::string how_to_get;           // for people, where `graft fetch` cannot
-  std::string package = {};              // the Debian package that brings it, if one does
-  std::vector<std::string> class_names = {};  // empty: what the files say (folders, lists of names)
+  int64_t classes = 0, train = 0, test = 0;       // numbers of classes and items
+  std::vector<CatalogFile> files;                 // idx: train images, train labels, test images, test labels; else one archive
+  std::string how_to_get;                         // for people, where `graft fetch` cannot
+  std::string package = {};                       // the Debian package that brings it, if one does
+  std::vector<std::string> class_names = {};      // empty: what the files say (folders, lists of names)
   std::string train_split = {}, test_split = {};  // image archives: folder of the split; empty: the set has none
-  int64_t crop = 0;                      // image archives of many sizes: ImageFolderOptions::size
+  int64_t crop = 0;                               // image archives of many sizes: ImageFolderOptions::size
 
-  bool verified() const;                 // every file has a sha256
+  bool verified() const;  // every file has a sha256
 };
 
 const std::vector<CatalogEntry>& catalog();
@@ -40,7 +40,7 @@ const CatalogEntry& find_entry(const std::string& name);  // ConfigError naming 
 // Where the files of an entry lie, in the order of `files`; empty when any is missing. Searched as a whole, so that two
 // half copies are never mixed: GRAFT_DATA, /usr/local/share/datasets, /usr/share/datasets, the cache.
 std::vector<std::filesystem::path> locate(const CatalogEntry&);
-std::filesystem::path cache_folder();     // $XDG_CACHE_HOME/graft or ~/.cache/graft
+std::filesystem::path cache_folder();           // $XDG_CACHE_HOME/graft or ~/.cache/graft
 std::string absence_text(const CatalogEntry&);  // "data set 'x' not found: ..." with how to get it
 
 std::string catalog_table();  // for a terminal

@@ -11,10 +11,10 @@ namespace graft::io {
 
 struct Dataset {
   std::string name;
-  Tensor images;                     // u8 [N, H, W, C]; undefined when there are none
-  Tensor labels;                     // i64 [N], each in [0, classes.size())
-  std::vector<std::string> classes;  // in label order
-  uint64_t hash = 0;                 // XXH64 of shape, images and labels
+  Tensor images;                        // u8 [N, H, W, C]; undefined when there are none
+  Tensor labels;                        // i64 [N], each in [0, classes.size())
+  std::vector<std::string> classes;     // in label order
+  uint64_t hash = 0;                    // XXH64 of shape, images and labels
   std::vector<std::string> files = {};  // the file of each item, where it came from image files; else empty
 
   int64_t size() const { return images ? images.size(0) : 0; }
@@ -26,8 +26,7 @@ struct Splits {
 };
 
 // Checks the parts against each other (LoadError beginning with `where`) and computes the hash. labels: i64 or u8.
-Dataset make_dataset(std::string name, Tensor images, Tensor labels, std::vector<std::string> classes,
-                     std::string_view where);
+Dataset make_dataset(std::string name, Tensor images, Tensor labels, std::vector<std::string> classes, std::string_view where);
 
 // A catalog name ("fashion-mnist", "cifar10-jpeg", ...). ConfigError: no such name; LoadError: absent (the text says how
 // to get it) or damaged. Searched in GRAFT_DATA, the system's folders, then the cache of `graft fetch`.
@@ -35,8 +34,8 @@ Splits load_dataset(const std::string& name);
 
 struct ImageFolderOptions {
   std::string split = {};  // the folder that holds the class folders ("train", "test"); empty: there must be only one
-  int64_t size = 0;    // short side resized to it, then the centre cropped; 0: all images must have one size
-  int64_t channels = 0;  // 1, 3, or 0: as stored by the first image
+  int64_t size = 0;        // short side resized to it, then the centre cropped; 0: all images must have one size
+  int64_t channels = 0;    // 1, 3, or 0: as stored by the first image
 };
 // One folder per class, as a folder or inside a .tar, .tar.gz, .tar.xz or .zip; labels in alphabetical order of the class.
 Dataset load_images(const std::filesystem::path& folder_or_archive, ImageFolderOptions = {});
@@ -54,8 +53,8 @@ Dataset select_classes(const Dataset&, std::span<const int64_t> classes);
 Dataset first_per_class(const Dataset&, int64_t n);
 Dataset sample_per_class(const Dataset&, int64_t n, uint64_t key);
 Dataset select_items(const Dataset&, std::span<const int64_t> items);  // in the order given
-Dataset to_channels(const Dataset&, int64_t channels);  // grey repeated; anything else must already have that many
-Dataset pad_to(const Dataset&, int64_t height, int64_t width);  // centred (the odd pixel below and right), zeros around
+Dataset to_channels(const Dataset&, int64_t channels);                 // grey repeated; anything else must already have that many
+Dataset pad_to(const Dataset&, int64_t height, int64_t width);         // centred (the odd pixel below and right), zeros around
 
 // Per channel, of pixels / 255. Of training images only, else the test set leaks into the preprocessing.
 struct ChannelStatistics {

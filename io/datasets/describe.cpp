@@ -57,10 +57,20 @@ std::string catalog_json() {
                        {"url", f.url.empty() ? Json() : Json(f.url)}});
     Json paths = Json::array();
     for (const auto& path : locate(e)) paths.push_back(path.string());
-    list.push_back({{"name", e.name}, {"description", e.description}, {"source", e.source}, {"licence", e.licence},
-                    {"format", format_name(e.format)}, {"classes", e.classes}, {"train", e.train}, {"test", e.test},
-                    {"sha256_verified", e.verified()}, {"fetchable", fetchable(e)}, {"get", e.how_to_get},
-                    {"package", e.package.empty() ? Json() : Json(e.package)}, {"files", files}, {"found", paths}});
+    list.push_back({{"name", e.name},
+                    {"description", e.description},
+                    {"source", e.source},
+                    {"licence", e.licence},
+                    {"format", format_name(e.format)},
+                    {"classes", e.classes},
+                    {"train", e.train},
+                    {"test", e.test},
+                    {"sha256_verified", e.verified()},
+                    {"fetchable", fetchable(e)},
+                    {"get", e.how_to_get},
+                    {"package", e.package.empty() ? Json() : Json(e.package)},
+                    {"files", files},
+                    {"found", paths}});
   }
   return list.dump(2);
 }

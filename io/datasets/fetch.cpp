@@ -139,7 +139,8 @@ FetchResult::File fetch_file(const CatalogFile& file, const FetchOptions& option
 FetchResult fetch(const CatalogEntry& entry, const FetchOptions& options) {
   for (const CatalogFile& file : entry.files)
     check<LoadError>(!file.url.empty() || fs::is_regular_file(options.folder / file.path),
-                     "data set '{}' has no public address to fetch from: {} (source: {})", entry.name, entry.how_to_get, entry.source);
+                     "data set '{}' has no public address to fetch from: {} (source: {})", entry.name, entry.how_to_get,
+                     entry.source);
   FetchResult result;
   for (const CatalogFile& file : entry.files) result.files.push_back(fetch_file(file, options));
   return result;

@@ -16,7 +16,7 @@ struct FetchResult {
   struct File {
     std::filesystem::path path;
     std::string sha256;
-    bool verified = false;  // false: the catalog knows no hash to compare with
+    bool verified = false;    // false: the catalog knows no hash to compare with
     bool downloaded = false;  // false: was there already, and right
   };
   std::vector<File> files;

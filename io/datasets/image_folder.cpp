@@ -39,9 +39,8 @@ Image decode(const ImageFile& file, const ImageFolderOptions& options, int64_t c
 
 std::vector<ImageFile> read_image_files(ByteSpan archive, const std::string& where) {
   std::vector<ImageFile> files;
-  for_each_member(archive, where, [&](const std::string& name, Bytes content) {
-    add_image_file(files, name, [&] { return std::move(content); });
-  });
+  for_each_member(archive, where,
+                  [&](const std::string& name, Bytes content) { add_image_file(files, name, [&] { return std::move(content); }); });
   return sorted(std::move(files), where);
 }
 
@@ -56,7 +55,8 @@ std::vector<ImageFile> read_image_files(const fs::path& path) {
 }
 
 Dataset decode_image_files(const std::vector<ImageFile>& all, const ImageFolderOptions& options, const std::string& where) {
-  check<ConfigError>(options.size >= 0 && options.size <= 16384, "{}: image size: expected 0 to 16384, got {}", where, options.size);
+  check<ConfigError>(options.size >= 0 && options.size <= 16384, "{}: image size: expected 0 to 16384, got {}", where,
+                     options.size);
   std::vector<const ImageFile*> files;
   std::set<std::string> splits, names;
   for (const ImageFile& file : all) {

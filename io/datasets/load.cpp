@@ -32,7 +32,8 @@ Splits load_idx(const CatalogEntry& entry, const std::vector<fs::path>& paths) {
   return {split(0), split(2)};
 }
 
-Dataset join(const std::string& name, const std::vector<CifarBatch>& batches, std::vector<std::string> classes, std::string_view where) {
+Dataset join(const std::string& name, const std::vector<CifarBatch>& batches, std::vector<std::string> classes,
+             std::string_view where) {
   check<LoadError>(!batches.empty(), "{}: no batches of {}", where, name);
   int64_t n = 0;
   for (const CifarBatch& b : batches) n += b.labels.size(0);
@@ -61,12 +62,14 @@ Splits load_cifar(const CatalogEntry& entry, const fs::path& path) {
   const Cifar kind = entry.format == DataFormat::cifar10_binary ? Cifar::cifar10 : Cifar::cifar100;
   const std::string names_file = kind == Cifar::cifar10 ? "batches.meta.txt" : "fine_label_names.txt";
   std::map<std::string, Bytes> members;  // by file name, so batches come in order
-  for_each_member(read_checked(entry.files[0], path), path.string(),
-                  [&](const std::string& name, Bytes content) { members[fs::path(name).filename().string()] = std::move(content); });
+  for_each_member(read_checked(entry.files[0], path), path.string(), [&](const std::string& name, Bytes content) {
+    members[fs::path(name).filename().string()] = std::move(content);
+  });
   check<LoadError>(members.contains(names_file), "{}: no {}", path.string(), names_file);
   std::vector<CifarBatch> train, test;
   for (const auto& [name, content] : members)
-    if (name.ends_with(".bin")) (name.starts_with("test") ? test : train).push_back(parse_cifar(content, kind, path.string() + ": " + name));
+    if (name.ends_with(".bin"))
+      (name.starts_with("test") ? test : train).push_back(parse_cifar(content, kind, path.string() + ": " + name));
   const auto classes = lines_of(members[names_file]);
   return {join(entry.name, train, classes, path.string()), join(entry.name, test, classes, path.string())};
 }
@@ -117,7 +120,8 @@ Splits load_dataset(const std::string& name) {
   if (paths.empty()) throw LoadError(absence_text(entry));
   Splits splits = load_files(entry, paths);
   const auto check_split = [&](Dataset& ds, int64_t expected, std::string_view what) {
-    check<LoadError>(ds.size() == expected, "{}: {}: expected {} {} images, got {}", paths[0].string(), name, expected, what, ds.size());
+    check<LoadError>(ds.size() == expected, "{}: {}: expected {} {} images, got {}", paths[0].string(), name, expected, what,
+                     ds.size());
     check<LoadError>(expected == 0 || int64_t(ds.classes.size()) == entry.classes, "{}: {}: expected {} classes, got {} in {}",
                      paths[0].string(), name, entry.classes, ds.classes.size(), what);
   };

@@ -49,9 +49,11 @@ struct Loader::State {
   State(Dataset ds, LoaderOptions o) : dataset(std::move(ds)), options(std::move(o)) {
     const std::string& name = dataset.name;
     check<ConfigError>(dataset.size() > 0, "loader: {}: no images", name);
-    check<ConfigError>(dataset.size() < int64_t{1} << 32, "loader: {}: {} images, more than 32-bit draws can order", name, dataset.size());
+    check<ConfigError>(dataset.size() < int64_t{1} << 32, "loader: {}: {} images, more than 32-bit draws can order", name,
+                       dataset.size());
     check<ConfigError>(options.batch_size > 0, "loader: batch_size: expected a positive number, got {}", options.batch_size);
-    check<ConfigError>(options.workers >= 0 && options.workers <= 256, "loader: workers: expected 0 to 256, got {}", options.workers);
+    check<ConfigError>(options.workers >= 0 && options.workers <= 256, "loader: workers: expected 0 to 256, got {}",
+                       options.workers);
     check<ConfigError>(options.prefetch > 0, "loader: prefetch: expected a positive number, got {}", options.prefetch);
     validate(options.augment);
     table = options.normalization.table(dataset.images.size(3));
@@ -99,8 +101,11 @@ struct Loader::State {
     const int64_t begin = index * options.batch_size, end = std::min(dataset.size(), begin + options.batch_size);
     const Shape in = hwc(), shape = augmented_shape(options.augment, in);
     const int64_t n = end - begin;
-    Batch batch{Tensor::empty({n, shape[0], shape[1], shape[2]}), Tensor::empty({n}, DType::i64),
-                {all->begin() + begin, all->begin() + end}, epoch, index};
+    Batch batch{Tensor::empty({n, shape[0], shape[1], shape[2]}),
+                Tensor::empty({n}, DType::i64),
+                {all->begin() + begin, all->begin() + end},
+                epoch,
+                index};
     std::vector<uint8_t> scratch;
     for (int64_t i = 0; i < n; ++i) {
       const int64_t item = batch.items[size_t(i)];
@@ -151,8 +156,7 @@ struct Loader::State {
   }
 };
 
-Loader::Loader(Dataset dataset, LoaderOptions options)
-    : state_(std::make_unique<State>(std::move(dataset), std::move(options))) {}
+Loader::Loader(Dataset dataset, LoaderOptions options) : state_(std::make_unique<State>(std::move(dataset), std::move(options))) {}
 Loader::~Loader() = default;
 
 int64_t Loader::batches_per_epoch() const { return state_->per_epoch; }

@@ -13,13 +13,13 @@ enum class LastBatch { keep, drop };  // what happens to a partial one
 
 struct LoaderOptions {
   int64_t batch_size = 50;
-  bool shuffle = true;                 // false: data set order
+  bool shuffle = true;  // false: data set order
   LastBatch last_batch = LastBatch::keep;
-  uint64_t key = 0;                    // names the streams of order and augmentation
+  uint64_t key = 0;  // names the streams of order and augmentation
   Normalization normalization = {};
   Augment augment = {};
-  int workers = 0;                     // threads; 0: next() computes the batch itself
-  int64_t prefetch = 4;                // batches ready or in work at most, with workers
+  int workers = 0;       // threads; 0: next() computes the batch itself
+  int64_t prefetch = 4;  // batches ready or in work at most, with workers
 };
 
 struct Batch {
@@ -27,7 +27,7 @@ struct Batch {
   Tensor labels;               // i64 [n]
   std::vector<int64_t> items;  // data set indices, [n]
   int64_t epoch = 0;
-  int64_t index = 0;           // within the epoch
+  int64_t index = 0;  // within the epoch
 };
 
 class Loader {

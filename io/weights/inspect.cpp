@@ -57,11 +57,11 @@ std::string to_text(const Inspection& all) {
     name_width = std::max(name_width, r.name.size());
     shape_width = std::max(shape_width, r.shape.str().size());
   }
-  std::string s = fmt::format("{}: {}, {} tensors, {} parameters, {} in buffers, {} bytes\n", all.path,
-                              name(all.format), all.rows.size(), all.parameters, all.buffers, all.bytes);
+  std::string s = fmt::format("{}: {}, {} tensors, {} parameters, {} in buffers, {} bytes\n", all.path, name(all.format),
+                              all.rows.size(), all.parameters, all.buffers, all.bytes);
   for (const auto& [key, value] : all.metadata) s += fmt::format("  {}: {}\n", key, value);
-  s += fmt::format("{:<{}}  {:<{}}  {:<5} {:>11} {:>11} {:>11} {:>11}\n", "name", name_width, "shape", shape_width,
-                   "dtype", "min", "max", "mean", "std");
+  s += fmt::format("{:<{}}  {:<{}}  {:<5} {:>11} {:>11} {:>11} {:>11}\n", "name", name_width, "shape", shape_width, "dtype", "min",
+                   "max", "mean", "std");
   for (const TensorRow& r : all.rows) {
     s += fmt::format("{:<{}}  {:<{}}  {:<5} {:>11.4g} {:>11.4g} {:>11.4g} {:>11.4g}", r.name, name_width, r.shape.str(),
                      shape_width, name(r.dtype), r.min, r.max, r.mean, r.std);
@@ -77,13 +77,13 @@ std::string to_json(const Inspection& all) {
   for (const TensorRow& r : all.rows)
     rows.push_back(fmt::format(
         R"({{"name":{},"shape":[{}],"dtype":"{}","parameter":{},"min":{},"max":{},"mean":{},"std":{},"nan":{},"inf":{}}})",
-        json_quoted(r.name), fmt::join(r.shape.begin(), r.shape.end(), ","), name(r.dtype), r.parameter,
-        json_number(r.min), json_number(r.max), json_number(r.mean), json_number(r.std), r.nan, r.inf));
+        json_quoted(r.name), fmt::join(r.shape.begin(), r.shape.end(), ","), name(r.dtype), r.parameter, json_number(r.min),
+        json_number(r.max), json_number(r.mean), json_number(r.std), r.nan, r.inf));
   for (const auto& [key, value] : all.metadata) metadata.push_back(json_quoted(key) + ":" + json_quoted(value));
   return fmt::format(
       R"({{"path":{},"format":"{}","tensors":{},"parameters":{},"buffers":{},"bytes":{},"nan":{},"inf":{},"metadata":{{{}}},"rows":[{}]}})",
-      json_quoted(all.path), name(all.format), all.rows.size(), all.parameters, all.buffers, all.bytes, all.nan,
-      all.inf, fmt::join(metadata, ","), fmt::join(rows, ","));
+      json_quoted(all.path), name(all.format), all.rows.size(), all.parameters, all.buffers, all.bytes, all.nan, all.inf,
+      fmt::join(metadata, ","), fmt::join(rows, ","));
 }
 
 }  // namespace graft::io

@@ -98,30 +98,28 @@ class HeaderReader {
 
 Tensor parse_npy(ByteSpan content, std::string_view where) {
   const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
-  check<LoadError>(text.starts_with(kMagic) && text.size() >= 10,
-                   "{}: npy: expected its magic bytes and a header length", where);
+  check<LoadError>(text.starts_with(kMagic) && text.size() >= 10, "{}: npy: expected its magic bytes and a header length", where);
   const int version = text[6];
   check<LoadError>(version >= 1 && version <= 3, "{}: npy: version: expected 1 to 3, got {}", where, version);
   const size_t begin = version == 1 ? 10 : 12;
   check<LoadError>(text.size() >= begin, "{}: npy: expected a header length", where);
   uint32_t length = 0;
   std::memcpy(&length, text.data() + 8, version == 1 ? 2 : 4);
-  check<LoadError>(length <= text.size() - begin, "{}: npy: header: expected {} bytes, got {} (is the file cut short?)",
-                   where, length, text.size() - begin);
+  check<LoadError>(length <= text.size() - begin, "{}: npy: header: expected {} bytes, got {} (is the file cut short?)", where,
+                   length, text.size() - begin);
   const HeaderReader header(text.substr(begin, length), where);
   const auto dtype = dtype_of_descr(*header.descr);
-  check<LoadError>(dtype.has_value(), "{}: npy: dtype: expected <f2 <f4 <f8 <i4 <i8 or |u1, got {}{}", where,
-                   *header.descr,
+  check<LoadError>(dtype.has_value(), "{}: npy: dtype: expected <f2 <f4 <f8 <i4 <i8 or |u1, got {}{}", where, *header.descr,
                    header.descr->find('O') != header.descr->npos ? " (Python objects are not read)" : "");
-  check<LoadError>(header.shape->size() <= Shape::kMaxRank, "{}: npy: shape: expected at most {} dimensions, got {}",
-                   where, Shape::kMaxRank, header.shape->size());
+  check<LoadError>(header.shape->size() <= Shape::kMaxRank, "{}: npy: shape: expected at most {} dimensions, got {}", where,
+                   Shape::kMaxRank, header.shape->size());
   int64_t bytes = int64_t(dtype_size(*dtype));
   for (int64_t d : *header.shape)
-    check<LoadError>(!__builtin_mul_overflow(bytes, d, &bytes), "{}: npy: shape [{}]: expected at most 2^63 bytes",
-                     where, fmt::join(*header.shape, ", "));
+    check<LoadError>(!__builtin_mul_overflow(bytes, d, &bytes), "{}: npy: shape [{}]: expected at most 2^63 bytes", where,
+                     fmt::join(*header.shape, ", "));
   const ByteSpan data = content.subspan(begin + length);
-  check<LoadError>(data.size() == size_t(bytes), "{}: npy: data: expected {} bytes for {} [{}], got {}", where, bytes,
-                   name(*dtype), fmt::join(*header.shape, ", "), data.size());
+  check<LoadError>(data.size() == size_t(bytes), "{}: npy: data: expected {} bytes for {} [{}], got {}", where, bytes, name(*dtype),
+                   fmt::join(*header.shape, ", "), data.size());
   const Tensor t = Tensor::empty(Shape(*header.shape), *dtype);
   std::vector<int64_t> strides(header.shape->size());
   int64_t stride = 1;
@@ -150,9 +148,8 @@ void save_npz(const std::filesystem::path& path, const NamedTensors& tensors) {
   for (const auto& [array, given] : tensors) {
     const Tensor t = (given.dtype() == DType::bf16 ? given.to(DType::f32) : given).to(Device{});
     const Shape& s = t.shape();
-    std::string header =
-        fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", kTypes[int(t.dtype())],
-                    fmt::join(s.begin(), s.end(), ", "), s.rank() == 1 ? "," : "");
+    std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", kTypes[int(t.dtype())],
+                                     fmt::join(s.begin(), s.end(), ", "), s.rank() == 1 ? "," : "");
     // numpy pads so that the data begins at a multiple of 64.
     header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 11, ' ');
     header += '\n';

@@ -50,8 +50,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       check<LoadError>(names_.insert(k).second, "{}: header: expected each name once, got '{}' twice", where_, k);
       name_ = k;
     } else {
-      if (in_metadata_ ? metadata.contains(k) : k != "dtype" && k != "shape" && k != "data_offsets")
-        fail("key '" + k + "'");
+      if (in_metadata_ ? metadata.contains(k) : k != "dtype" && k != "shape" && k != "data_offsets") fail("key '" + k + "'");
       field_ = k;
     }
     return true;
@@ -63,8 +62,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
     if (depth_ != 2 || field_ != "dtype" || entries.back().dtype) fail("text '" + v + "'");
     const auto* t = std::find(std::begin(kTypes), std::end(kTypes), v);
-    check<LoadError>(t != std::end(kTypes), "{}: {}: dtype: expected F64, F32, F16, BF16, I64, I32 or U8, got {}",
-                     where_, name_, v);
+    check<LoadError>(t != std::end(kTypes), "{}: {}: dtype: expected F64, F32, F16, BF16, I64, I32 or U8, got {}", where_, name_,
+                     v);
     entries.back().dtype = DType(t - std::begin(kTypes));
     return true;
   }
@@ -97,8 +96,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return field_ == "shape" ? &entries.back().shape : field_ == "data_offsets" ? &entries.back().offsets : nullptr;
   }
   [[noreturn]] void fail(const std::string& got) {
-    throw LoadError(fmt::format("{}: header: {}: expected dtype, shape and data_offsets, got {}", where_,
-                                depth_ ? name_ : "start", got));
+    throw LoadError(
+        fmt::format("{}: header: {}: expected dtype, shape and data_offsets, got {}", where_, depth_ ? name_ : "start", got));
   }
 
   std::string where_, name_, field_;
@@ -114,34 +113,32 @@ struct Range {
 };
 
 Range checked_range(const Entry& e, size_t data_size, std::string_view where) {
-  check<LoadError>(e.shape->size() <= Shape::kMaxRank, "{}: {}: shape: expected at most {} dimensions, got {}", where,
-                   e.name, Shape::kMaxRank, e.shape->size());
+  check<LoadError>(e.shape->size() <= Shape::kMaxRank, "{}: {}: shape: expected at most {} dimensions, got {}", where, e.name,
+                   Shape::kMaxRank, e.shape->size());
   int64_t bytes = int64_t(dtype_size(*e.dtype));
   for (int64_t d : *e.shape)
-    check<LoadError>(!__builtin_mul_overflow(bytes, d, &bytes), "{}: {}: shape [{}]: expected at most 2^63 bytes",
-                     where, e.name, fmt::join(*e.shape, ", "));
-  check<LoadError>(e.offsets->size() == 2, "{}: {}: data_offsets: expected 2 numbers, got {}", where, e.name,
-                   e.offsets->size());
+    check<LoadError>(!__builtin_mul_overflow(bytes, d, &bytes), "{}: {}: shape [{}]: expected at most 2^63 bytes", where, e.name,
+                     fmt::join(*e.shape, ", "));
+  check<LoadError>(e.offsets->size() == 2, "{}: {}: data_offsets: expected 2 numbers, got {}", where, e.name, e.offsets->size());
   const int64_t begin = (*e.offsets)[0], end = (*e.offsets)[1];
   check<LoadError>(begin <= end && end <= int64_t(data_size),
                    "{}: {}: data_offsets: expected within {} bytes, got [{}, {}] "
                    "(is the file cut short?)",
                    where, e.name, data_size, begin, end);
-  check<LoadError>(end - begin == bytes, "{}: {}: data_offsets: expected {} bytes for {} [{}], got {}", where, e.name,
-                   bytes, kTypes[int(*e.dtype)], fmt::join(*e.shape, ", "), end - begin);
+  check<LoadError>(end - begin == bytes, "{}: {}: data_offsets: expected {} bytes for {} [{}], got {}", where, e.name, bytes,
+                   kTypes[int(*e.dtype)], fmt::join(*e.shape, ", "), end - begin);
   return {Shape(*e.shape), size_t(begin), size_t(end)};
 }
 
 }  // namespace
 
 WeightFile parse_safetensors(ByteSpan content, std::string_view where) {
-  check<LoadError>(content.size() >= 8, "{}: safetensors: expected 8 bytes of header length, got {}", where,
-                   content.size());
+  check<LoadError>(content.size() >= 8, "{}: safetensors: expected 8 bytes of header length, got {}", where, content.size());
   uint64_t length;
   std::memcpy(&length, content.data(), 8);
   check<LoadError>(length <= kMaxHeader, "{}: header: expected at most {} bytes, got {}", where, kMaxHeader, length);
-  check<LoadError>(length <= content.size() - 8, "{}: header: expected {} bytes, got {} (is the file cut short?)",
-                   where, length, content.size() - 8);
+  check<LoadError>(length <= content.size() - 8, "{}: header: expected {} bytes, got {} (is the file cut short?)", where, length,
+                   content.size() - 8);
   const ByteSpan header = content.subspan(8, length), data = content.subspan(8 + length);
   const auto* text = reinterpret_cast<const char*>(header.data());
   HeaderReader reader{where};
@@ -174,8 +171,7 @@ WeightFile parse_safetensors(ByteSpan content, std::string_view where) {
   return file;
 }
 
-void write_safetensors(AtomicFile& file, const NamedTensors& tensors, const Metadata& metadata,
-                       std::string_view where) {
+void write_safetensors(AtomicFile& file, const NamedTensors& tensors, const Metadata& metadata, std::string_view where) {
   std::vector<size_t> order(tensors.size()), begin(tensors.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -196,11 +192,10 @@ void write_safetensors(AtomicFile& file, const NamedTensors& tensors, const Meta
   std::set<std::string_view> names;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, t] = tensors[i];
-    check<ConfigError>(name != "__metadata__" && names.insert(name).second, "{}: name '{}': expected each once", where,
-                       name);
-    header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                          header.size() > 1 ? "," : "", json_quoted(name), kTypes[int(t.dtype())],
-                          fmt::join(t.shape().begin(), t.shape().end(), ","), begin[i], begin[i] + t.bytes());
+    check<ConfigError>(name != "__metadata__" && names.insert(name).second, "{}: name '{}': expected each once", where, name);
+    header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", header.size() > 1 ? "," : "",
+                          json_quoted(name), kTypes[int(t.dtype())], fmt::join(t.shape().begin(), t.shape().end(), ","), begin[i],
+                          begin[i] + t.bytes());
   }
   header += "}";
   // The lexer is the judge of UTF-8, so that what is written can be read.

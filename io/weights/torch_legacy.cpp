@@ -54,22 +54,20 @@ WeightFile parse_torch_legacy(ByteSpan content, std::string_view where) {
   for (const auto k : keys[keys.root].items) {
     const std::string_view key = keys[k].text;
     const auto it = storages.find(key);
-    check<LoadError>(it != storages.end() && !it->second.found,
-                     "{}: storage '{}': expected one that the state names, once", where, key);
+    check<LoadError>(it != storages.end() && !it->second.found, "{}: storage '{}': expected one that the state names, once", where,
+                     key);
     Stored& s = it->second;
     int64_t count = -1;
     if (content.size() - position >= 8) std::memcpy(&count, content.data() + position, 8);
     position += std::min<size_t>(8, content.size() - position);
-    check<LoadError>(
-        count == s.count && count >= 0 && uint64_t(count) <= (content.size() - position) / dtype_size(s.dtype),
-        "{}: storage '{}': expected {} elements of {}, got {} and {} bytes (is the file cut short?)", where, key,
-        s.count, name(s.dtype), count, content.size() - position);
+    check<LoadError>(count == s.count && count >= 0 && uint64_t(count) <= (content.size() - position) / dtype_size(s.dtype),
+                     "{}: storage '{}': expected {} elements of {}, got {} and {} bytes (is the file cut short?)", where, key,
+                     s.count, name(s.dtype), count, content.size() - position);
     s.bytes = content.subspan(position, size_t(count) * dtype_size(s.dtype));
     s.found = true;
     position += s.bytes.size();
   }
-  check<LoadError>(position == content.size(), "{}: torch: expected its end at byte {}, got {}", where, position,
-                   content.size());
+  check<LoadError>(position == content.size(), "{}: torch: expected its end at byte {}, got {}", where, position, content.size());
   const StorageReader storage = [&](std::string_view key, DType, int64_t) {
     const Stored& s = storages.at(key);
     check<LoadError>(s.found, "{}: storage '{}': expected its elements, got none", where, key);

@@ -18,14 +18,13 @@ constexpr size_t kMaxVisits = 16'000'000, kMaxTensors = 200'000, kMaxName = 1024
 
 class StateReader {
  public:
-  StateReader(const Pickle& p, const StorageReader& storage, std::string_view where)
-      : p_(p), storage_(storage), where_(where) {}
+  StateReader(const Pickle& p, const StorageReader& storage, std::string_view where) : p_(p), storage_(storage), where_(where) {}
 
   NamedTensors read() {
     Ref root = p_.root;
-    check<LoadError>(p_[root].kind == Kind::dict || p_[root].kind == Kind::list || p_[root].kind == Kind::tuple ||
-                         p_[root].kind == Kind::tensor,
-                     "{}: pickle: expected a state_dict, a container or a tensor, got another object", where_);
+    check<LoadError>(
+        p_[root].kind == Kind::dict || p_[root].kind == Kind::list || p_[root].kind == Kind::tuple || p_[root].kind == Kind::tensor,
+        "{}: pickle: expected a state_dict, a container or a tensor, got another object", where_);
     if (p_[root].kind == Kind::dict) {
       const auto& items = p_[root].items;
       for (size_t i = 0; i + 1 < items.size(); i += 2)
@@ -40,8 +39,8 @@ class StateReader {
   void visit(Ref r, int depth) {
     const Pickle::Object& o = p_[r];
     check<LoadError>(depth <= kMaxDepth && ++visits_ <= kMaxVisits,
-                     "{}: {}: expected at most {} levels and {} items (does it contain itself?)", where_,
-                     name_.substr(0, 100), kMaxDepth, kMaxVisits);
+                     "{}: {}: expected at most {} levels and {} items (does it contain itself?)", where_, name_.substr(0, 100),
+                     kMaxDepth, kMaxVisits);
     if (o.kind == Kind::tensor) emit(o);
     else if (o.kind == Kind::dict)
       for (size_t i = 0; i + 1 < o.items.size(); i += 2) {
@@ -60,15 +59,14 @@ class StateReader {
     const size_t length = name_.size();
     if (length) name_ += '.';
     name_ += part;
-    check<LoadError>(name_.size() <= kMaxName, "{}: name '{}..': expected at most {} bytes", where_,
-                     name_.substr(0, 60), kMaxName);
+    check<LoadError>(name_.size() <= kMaxName, "{}: name '{}..': expected at most {} bytes", where_, name_.substr(0, 60), kMaxName);
     visit(r, depth + 1);
     name_.resize(length);
   }
 
   int64_t integer(Ref r, const char* what) const {
-    check<LoadError>(p_[r].kind == Kind::integer && p_[r].integer >= 0, "{}: {}: {}: expected an integer from 0",
-                     where_, name_, what);
+    check<LoadError>(p_[r].kind == Kind::integer && p_[r].integer >= 0, "{}: {}: {}: expected an integer from 0", where_, name_,
+                     what);
     return p_[r].integer;
   }
 
@@ -82,18 +80,16 @@ class StateReader {
     int64_t offset = integer(tensor.items[1], "offset"), limit = stored;
     if (storage.items.size() == 6 && p_[storage.items[5]].kind != Kind::none) {  // a view, PyTorch before 0.4
       const auto& view = p_[storage.items[5]];
-      check<LoadError>(view.kind == Kind::tuple && view.items.size() == 3, "{}: {}: storage view: expected 3 parts",
-                       where_, name_);
+      check<LoadError>(view.kind == Kind::tuple && view.items.size() == 3, "{}: {}: storage view: expected 3 parts", where_, name_);
       const int64_t begin = integer(view.items[1], "view offset"), count = integer(view.items[2], "view size");
       check<LoadError>(begin <= stored && count <= stored - begin && offset <= count,
-                       "{}: {}: storage view: expected within {} elements, got {} at {}", where_, name_, stored, count,
-                       begin);
+                       "{}: {}: storage view: expected within {} elements, got {} at {}", where_, name_, stored, count, begin);
       offset += begin, limit = begin + count;
     }
     const auto &sizes = p_[tensor.items[2]].items, &steps = p_[tensor.items[3]].items;
     check<LoadError>(sizes.size() <= Shape::kMaxRank && sizes.size() == steps.size(),
-                     "{}: {}: shape: expected at most {} sizes and as many strides, got {} and {}", where_, name_,
-                     Shape::kMaxRank, sizes.size(), steps.size());
+                     "{}: {}: shape: expected at most {} sizes and as many strides, got {} and {}", where_, name_, Shape::kMaxRank,
+                     sizes.size(), steps.size());
     std::vector<int64_t> shape, strides;
     int64_t numel = 1, last = offset;
     bool fits = true, empty = false;
@@ -105,9 +101,7 @@ class StateReader {
     for (size_t d = 0; d < sizes.size(); ++d) {
       int64_t reach = 0;
       fits &= !__builtin_mul_overflow(numel, shape[d], &numel);
-      if (!empty)
-        fits &=
-            !__builtin_mul_overflow(shape[d] - 1, strides[d], &reach) && !__builtin_add_overflow(last, reach, &last);
+      if (!empty) fits &= !__builtin_mul_overflow(shape[d] - 1, strides[d], &reach) && !__builtin_add_overflow(last, reach, &last);
     }
     check<LoadError>(fits && (empty || last < limit),
                      "{}: {}: shape [{}], strides [{}], offset {}: expected within {} "

@@ -31,14 +31,12 @@ WeightFile parse_torch_zip(ZipReader& zip, std::string_view where) {
   size_t position = 0;
   const ByteSpan content = zip.read(*state);
   const Pickle pickle = unpickle(content, position, where);
-  check<LoadError>(position == content.size(), "{}: pickle: expected its end at byte {}, got {}", where, position,
-                   content.size());
+  check<LoadError>(position == content.size(), "{}: pickle: expected its end at byte {}, got {}", where, position, content.size());
   const StorageReader storage = [&](std::string_view key, DType dtype, int64_t count) {
     const auto* e = zip.find(prefix + "data/" + std::string(key));
     check<LoadError>(e != nullptr, "{}: storage '{}': expected an entry {}data/{}, got none", where, key, prefix, key);
     check<LoadError>(e->size % dtype_size(dtype) == 0 && e->size / dtype_size(dtype) == uint64_t(count),
-                     "{}: storage '{}': expected {} elements of {}, got {} bytes", where, key, count, name(dtype),
-                     e->size);
+                     "{}: storage '{}': expected {} elements of {}, got {} bytes", where, key, count, name(dtype), e->size);
     return zip.read(*e);
   };
   return {WeightFormat::torch_zip, named_tensors(pickle, storage, where), {}};

@@ -247,9 +247,7 @@ class Unpickler {
     p_.objects.push_back({kind, integer, text, std::move(items)});
     return Ref(p_.objects.size() - 1);
   }
-  void push(Kind kind, int64_t integer = 0, std::string_view text = {}) {
-    stack_.push_back(make(kind, {}, integer, text));
-  }
+  void push(Kind kind, int64_t integer = 0, std::string_view text = {}) { stack_.push_back(make(kind, {}, integer, text)); }
   void push_text(size_t n) { push(Kind::text, 0, take(n)); }
   void gather(Kind kind, std::vector<Ref> items) {
     if (kind == Kind::dict) need_pairs(items);
@@ -342,8 +340,6 @@ class Unpickler {
 
 DType Pickle::storage_dtype(const Object& storage) const { return kAllowed[objects[storage.items[1]].integer].dtype; }
 
-Pickle unpickle(ByteSpan content, size_t& position, std::string_view where) {
-  return Unpickler(content, position, where).run();
-}
+Pickle unpickle(ByteSpan content, size_t& position, std::string_view where) { return Unpickler(content, position, where).run(); }
 
 }  // namespace graft::io

@@ -67,14 +67,14 @@ ZipReader::ZipReader(ByteSpan s, std::string where) : where_(std::move(where)) {
   uint64_t count = at<uint16_t>(s, end + 10), size = at<uint32_t>(s, end + 12), begin = at<uint32_t>(s, end + 16);
   if (end >= kLocatorSize && at<uint32_t>(s, end - kLocatorSize) == kLocatorMark) {
     const auto record = at<uint64_t>(s, end - kLocatorSize + 8);
-    check<LoadError>(record <= end - kLocatorSize && end - kLocatorSize - record >= kEnd64Size &&
-                         at<uint32_t>(s, record) == kEnd64Mark,
-                     "{}: zip: expected a zip64 directory record at {}", where_, record);
+    check<LoadError>(
+        record <= end - kLocatorSize && end - kLocatorSize - record >= kEnd64Size && at<uint32_t>(s, record) == kEnd64Mark,
+        "{}: zip: expected a zip64 directory record at {}", where_, record);
     count = at<uint64_t>(s, record + 32), size = at<uint64_t>(s, record + 40), begin = at<uint64_t>(s, record + 48);
   }
   check<LoadError>(begin <= end && size <= end - begin && count <= size / kCentralSize,
-                   "{}: zip: expected a directory of {} entries within {} bytes, got {} bytes at {}", where_, count,
-                   end, size, begin);
+                   "{}: zip: expected a directory of {} entries within {} bytes, got {} bytes at {}", where_, count, end, size,
+                   begin);
   ByteSpan directory = s.subspan(begin, size);
   for (uint64_t i = 0; i < count; ++i) {
     check<LoadError>(directory.size() >= kCentralSize && at<uint32_t>(directory, 0) == kCentralMark,
@@ -85,27 +85,26 @@ ZipReader::ZipReader(ByteSpan s, std::string where) : where_(std::move(where)) {
     Entry e;
     e.name.assign(reinterpret_cast<const char*>(directory.data()) + kCentralSize, name_size);
     const uint16_t flags = at<uint16_t>(directory, 8), method = at<uint16_t>(directory, 10);
-    check<LoadError>(!(flags & 1) && (method == 0 || method == 8),
-                     "{}: zip: {}: expected a stored or deflated entry, got {} {}", where_, e.name,
-                     flags & 1 ? "an encrypted one, method" : "method", method);
+    check<LoadError>(!(flags & 1) && (method == 0 || method == 8), "{}: zip: {}: expected a stored or deflated entry, got {} {}",
+                     where_, e.name, flags & 1 ? "an encrypted one, method" : "method", method);
     e.deflated = method == 8;
     e.crc = at<uint32_t>(directory, 16);
     uint64_t packed = at<uint32_t>(directory, 20), local = at<uint32_t>(directory, 42);
     e.size = at<uint32_t>(directory, 24);
     Extra64 extra = find_extra64(directory.subspan(kCentralSize + name_size, extra_size));
-    check<LoadError>(extra.take(e.size) && extra.take(packed) && extra.take(local),
-                     "{}: zip: {}: zip64 sizes are missing", where_, e.name);
+    check<LoadError>(extra.take(e.size) && extra.take(packed) && extra.take(local), "{}: zip: {}: zip64 sizes are missing", where_,
+                     e.name);
     directory = directory.subspan(record_size);
 
     check<LoadError>(local <= begin && begin - local >= kLocalSize && at<uint32_t>(s, local) == kLocalMark,
                      "{}: zip: {}: expected its header at {}", where_, e.name, local);
     const uint64_t data = local + kLocalSize + at<uint16_t>(s, local + 26) + at<uint16_t>(s, local + 28);
-    check<LoadError>(data <= begin && packed <= begin - data, "{}: zip: {}: expected {} bytes at {}, got {}", where_,
-                     e.name, packed, data, data <= begin ? begin - data : 0);
-    check<LoadError>(e.deflated || e.size == packed, "{}: zip: {}: expected {} stored bytes, got {}", where_, e.name,
-                     e.size, packed);
-    check<LoadError>(index_.emplace(e.name, entries_.size()).second, "{}: zip: expected each name once, got '{}' twice",
-                     where_, e.name);
+    check<LoadError>(data <= begin && packed <= begin - data, "{}: zip: {}: expected {} bytes at {}, got {}", where_, e.name,
+                     packed, data, data <= begin ? begin - data : 0);
+    check<LoadError>(e.deflated || e.size == packed, "{}: zip: {}: expected {} stored bytes, got {}", where_, e.name, e.size,
+                     packed);
+    check<LoadError>(index_.emplace(e.name, entries_.size()).second, "{}: zip: expected each name once, got '{}' twice", where_,
+                     e.name);
     e.packed = s.subspan(data, packed);
     entries_.push_back(std::move(e));
   }
@@ -133,8 +132,8 @@ ByteSpan ZipReader::read(const Entry& e) {
                      "{}: {}: expected at most {} unpacked bytes in "
                      "one file, got {} more",
                      where_, e.name, kMaxUnpackedBytes, e.size);
-    check<LoadError>(e.size / kMaxRatio <= e.packed.size(), "{}: {}: {} bytes cannot unpack to the {} that are claimed",
-                     where_, e.name, e.packed.size(), e.size);
+    check<LoadError>(e.size / kMaxRatio <= e.packed.size(), "{}: {}: {} bytes cannot unpack to the {} that are claimed", where_,
+                     e.name, e.packed.size(), e.size);
     Bytes out(e.size);
     z_stream z{};
     check<Error>(::inflateInit2(&z, -MAX_WBITS) == Z_OK, "{}: {}: zlib refuses", where_, e.name);
@@ -155,13 +154,13 @@ ByteSpan ZipReader::read(const Entry& e) {
       if (!room && wrote) status = Z_BUF_ERROR;
       else done += wrote;
     }
-    check<LoadError>(status == Z_STREAM_END && done == out.size(), "{}: {}: expected {} unpacked bytes, got {}{}",
-                     where_, e.name, e.size, done, status == Z_STREAM_END ? "" : " and damaged data");
+    check<LoadError>(status == Z_STREAM_END && done == out.size(), "{}: {}: expected {} unpacked bytes, got {}{}", where_, e.name,
+                     e.size, done, status == Z_STREAM_END ? "" : " and damaged data");
     unpacked_bytes_ += e.size;
     data = unpacked_.emplace(e.name, std::move(out)).first->second;
   }
-  check<LoadError>(crc_of(data) == e.crc, "{}: {}: expected checksum {:08x}, got {:08x} (the file is damaged)", where_,
-                   e.name, e.crc, crc_of(data));
+  check<LoadError>(crc_of(data) == e.crc, "{}: {}: expected checksum {:08x}, got {:08x} (the file is damaged)", where_, e.name,
+                   e.crc, crc_of(data));
   return verified_[e.name] = data;
 }
 
@@ -188,8 +187,8 @@ void ZipWriter::add(const std::string& name, std::initializer_list<ByteSpan> par
                          position_ + size + directory_.size() + 3 * (kCentralSize + name.size()) < (uint64_t{1} << 32),
                      "{}: zip: expected at most 4 GiB and 65535 entries (use .safetensors)", where_);
   // version 2.0, UTF-8 names, stored, 1980-01-01
-  const std::string common = packed(uint16_t{20}, uint16_t{1 << 11}, uint16_t{0}, uint16_t{0}, uint16_t{33}, crc,
-                                    uint32_t(size), uint32_t(size), uint16_t(name.size()), uint16_t{0});
+  const std::string common = packed(uint16_t{20}, uint16_t{1 << 11}, uint16_t{0}, uint16_t{0}, uint16_t{33}, crc, uint32_t(size),
+                                    uint32_t(size), uint16_t(name.size()), uint16_t{0});
   directory_ += packed(kCentralMark, uint16_t{20}) + common +
                 packed(uint16_t{0}, uint16_t{0}, uint16_t{0}, uint32_t{0}, uint32_t(position_)) + name;
   const std::string header = packed(kLocalMark) + common + name;
@@ -200,8 +199,8 @@ void ZipWriter::add(const std::string& name, std::initializer_list<ByteSpan> par
 
 void ZipWriter::finish() {
   const auto n = uint16_t(names_.size());
-  file_.write(directory_ + packed(kEndMark, uint16_t{0}, uint16_t{0}, n, n, uint32_t(directory_.size()),
-                                  uint32_t(position_), uint16_t{0}));
+  file_.write(directory_ +
+              packed(kEndMark, uint16_t{0}, uint16_t{0}, n, n, uint32_t(directory_.size()), uint32_t(position_), uint16_t{0}));
 }
 
 }  // namespace graft::io

@@ -20,7 +20,10 @@ class Workspace {
   bool holds(const void* p, size_t bytes) const;  // inside a block that is taken
 
  private:
-  struct Block { std::byte* data; size_t bytes; };
+  struct Block {
+    std::byte* data;
+    size_t bytes;
+  };
   std::vector<Block> blocks_;  // kept between kernels; a block grows by being replaced
   size_t depth_ = 0;
 };
@@ -40,7 +43,7 @@ class Scratch {
 };
 
 using VersionChoice = std::array<uint8_t, size_t{kOps}>;  // of each op; 0: the default (kernels/common/versions.h)
-const VersionChoice& environment_versions();                // GRAFT_VERSION; ConfigError
+const VersionChoice& environment_versions();              // GRAFT_VERSION; ConfigError
 
 class Context {
  public:
@@ -49,7 +52,9 @@ class Context {
 
   ThreadPool& pool() { return pool_; }
   template <class T>
-  [[nodiscard]] Scratch<T> scratch(size_t n) { return {workspace_, n}; }
+  [[nodiscard]] Scratch<T> scratch(size_t n) {
+    return {workspace_, n};
+  }
   const Workspace& workspace() const { return workspace_; }
 
   void* stream() const { return stream_; }  // cudaStream_t of the kernels launched here; null: the default stream

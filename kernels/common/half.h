@@ -39,7 +39,13 @@ struct Half {
   }
 };
 
-template <> struct DTypeOf<BFloat16> { static constexpr DType value = DType::bf16; };
-template <> struct DTypeOf<Half> { static constexpr DType value = DType::f16; };
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::bf16;
+};
+template <>
+struct DTypeOf<Half> {
+  static constexpr DType value = DType::f16;
+};
 
 }  // namespace graft

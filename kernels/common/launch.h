@@ -14,11 +14,15 @@ inline constexpr int kThreads = 256;
 #if defined(__CUDACC__)
 inline constexpr bool kHostMemory = false;
 template <class T>
-DeviceScratch<T> device_scratch(Context& context, size_t n) { return DeviceScratch<T>(context, n); }
+DeviceScratch<T> device_scratch(Context& context, size_t n) {
+  return DeviceScratch<T>(context, n);
+}
 #else
 inline constexpr bool kHostMemory = true;
 template <class T>
-Scratch<T> device_scratch(Context& context, size_t n) { return context.scratch<T>(n); }
+Scratch<T> device_scratch(Context& context, size_t n) {
+  return context.scratch<T>(n);
+}
 #endif
 
 // `threads` a multiple of 32, at most kThreads. Nothing for no blocks.

@@ -29,33 +29,43 @@ namespace graft::cuda {
 __device__ inline unsigned shared_address(const void* p) { return unsigned(__cvta_generic_to_shared(p)); }
 
 __device__ inline void copy_async_16(void* shared, const void* global, bool inside = true) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(inside ? 16 : 0) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(inside ? 16 : 0)
+               : "memory");
 }
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
-__device__ inline void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory"); }
+__device__ inline void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
 
-#define GRAFT_LDMATRIX(function, trans)                                                                                    \
-  __device__ inline void function(uint32_t (&r)[1], const void* row) {                                                     \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x1" trans ".shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(shared_address(row)) : "memory"); \
-  }                                                                                                                        \
-  __device__ inline void function(uint32_t (&r)[2], const void* row) {                                                     \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2" trans ".shared.b16 {%0, %1}, [%2];"                                       \
-                 : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(row)) : "memory");                                          \
-  }                                                                                                                        \
-  __device__ inline void function(uint32_t (&r)[4], const void* row) {                                                     \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4" trans ".shared.b16 {%0, %1, %2, %3}, [%4];"                               \
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");                  \
+#define GRAFT_LDMATRIX(function, trans)                                                      \
+  __device__ inline void function(uint32_t(&r)[1], const void* row) {                        \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x1" trans ".shared.b16 {%0}, [%1];"             \
+                 : "=r"(r[0])                                                                \
+                 : "r"(shared_address(row))                                                  \
+                 : "memory");                                                                \
+  }                                                                                          \
+  __device__ inline void function(uint32_t(&r)[2], const void* row) {                        \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2" trans ".shared.b16 {%0, %1}, [%2];"         \
+                 : "=r"(r[0]), "=r"(r[1])                                                    \
+                 : "r"(shared_address(row))                                                  \
+                 : "memory");                                                                \
+  }                                                                                          \
+  __device__ inline void function(uint32_t(&r)[4], const void* row) {                        \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4" trans ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])                            \
+                 : "r"(shared_address(row))                                                  \
+                 : "memory");                                                                \
   }
 GRAFT_LDMATRIX(ldmatrix, "")
 GRAFT_LDMATRIX(ldmatrix_trans, ".trans")
 #undef GRAFT_LDMATRIX
 
-#define GRAFT_MMA(function, kind)                                                                                          \
-  __device__ inline void function(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {                       \
-    asm volatile("mma.sync.aligned." kind " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"               \
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                          \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                          \
+#define GRAFT_MMA(function, kind)                                                                            \
+  __device__ inline void function(float(&d)[4], const uint32_t(&a)[4], uint32_t b0, uint32_t b1) {           \
+    asm volatile("mma.sync.aligned." kind " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                            \
   }
 GRAFT_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 GRAFT_MMA(mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")

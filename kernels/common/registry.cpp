@@ -53,8 +53,8 @@ bool has_kernel(Op op, Pass pass, Backend backend, DType dtype) { return slot(op
 AnyKernel find_kernel(Op op, Pass pass, Backend backend, DType dtype, const std::type_info& signature) {
   const Slot& s = slot(op, pass, backend, dtype);
   check<NotImplemented>(s.function, "{}: no {} kernel for {} on {}", name(op), name(pass), name(dtype), name(backend));
-  check<InternalError>(*s.signature == signature, "{}: {} kernel on {}: called with another signature than registered",
-                       name(op), name(pass), name(backend));
+  check<InternalError>(*s.signature == signature, "{}: {} kernel on {}: called with another signature than registered", name(op),
+                       name(pass), name(backend));
   return s.function;
 }
 

@@ -42,18 +42,18 @@ struct RegisterKernel {
 };
 
 // GRAFT_KERNEL(softmax, forward, cpu, float, SoftmaxForward): cpu::softmax_forward fills its float slot.
-#define GRAFT_KERNEL(op, pass, backend, T, Signature)                                       \
-  static const ::graft::RegisterKernel registered_##op##_##pass##_##backend##_##T(          \
+#define GRAFT_KERNEL(op, pass, backend, T, Signature)                                        \
+  static const ::graft::RegisterKernel registered_##op##_##pass##_##backend##_##T(           \
       ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::backend, ::graft::dtype_of<T>, \
       static_cast<Signature<T>*>(&::graft::backend::op##_##pass))
 
 // The oracle runs in float and double: ref::softmax_forward<T> is a template.
-#define GRAFT_REF_KERNEL(op, pass, Signature)                                                              \
-  static const ::graft::RegisterKernel registered_##op##_##pass##_ref_f32(                                 \
-      ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::ref, ::graft::DType::f32,                    \
-      static_cast<Signature<float>*>(&::graft::ref::op##_##pass<float>));                                  \
-  static const ::graft::RegisterKernel registered_##op##_##pass##_ref_f64(                                 \
-      ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::ref, ::graft::DType::f64,                    \
+#define GRAFT_REF_KERNEL(op, pass, Signature)                                           \
+  static const ::graft::RegisterKernel registered_##op##_##pass##_ref_f32(              \
+      ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::ref, ::graft::DType::f32, \
+      static_cast<Signature<float>*>(&::graft::ref::op##_##pass<float>));               \
+  static const ::graft::RegisterKernel registered_##op##_##pass##_ref_f64(              \
+      ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::ref, ::graft::DType::f64, \
       static_cast<Signature<double>*>(&::graft::ref::op##_##pass<double>))
 
 }  // namespace graft

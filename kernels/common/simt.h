@@ -40,7 +40,8 @@ namespace graft::GRAFT_GPU {
 
 inline constexpr unsigned kFullWarp = 0xffffffffu;
 
-// Blocks for n items, at most kMaxGrid: the kernel strides over the rest, for (int64_t i = global_thread(); i < n; i += global_threads()).
+// Blocks for n items, at most kMaxGrid: the kernel strides over the rest, for (int64_t i = global_thread(); i < n; i +=
+// global_threads()).
 inline unsigned blocks_for(int64_t n, int64_t threads) {
   constexpr int64_t kMaxGrid = 132 * 32;  // a few waves of the largest GPU here (132 SMs)
   const int64_t blocks = ceil_div(n, threads);
@@ -63,7 +64,9 @@ __device__ inline float warp_max(float v) {
 // Of a block of kThreads along x, in every thread; the order of additions is fixed.
 template <int kThreads, class Combine>
 __device__ inline float block_combine(float v, Combine combine) {
-  struct Smem { float warp[kThreads / 32]; };
+  struct Smem {
+    float warp[kThreads / 32];
+  };
   auto& s = shared<Smem>();
   __syncthreads();  // the readers of an earlier call are done
   if (threadIdx.x % 32 == 0) s.warp[threadIdx.x / 32] = v;
@@ -72,11 +75,19 @@ __device__ inline float block_combine(float v, Combine combine) {
   for (int w = 1; w < kThreads / 32; ++w) all = combine(all, s.warp[w]);
   return all;
 }
-struct Add { __device__ float operator()(float a, float b) const { return a + b; } };
-struct MaxNan { __device__ float operator()(float a, float b) const { return max_nan(a, b); } };
+struct Add {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct MaxNan {
+  __device__ float operator()(float a, float b) const { return max_nan(a, b); }
+};
 template <int kThreads>
-__device__ inline float block_sum(float v) { return block_combine<kThreads>(warp_sum(v), Add{}); }
+__device__ inline float block_sum(float v) {
+  return block_combine<kThreads>(warp_sum(v), Add{});
+}
 template <int kThreads>
-__device__ inline float block_max(float v) { return block_combine<kThreads>(warp_max(v), MaxNan{}); }
+__device__ inline float block_max(float v) {
+  return block_combine<kThreads>(warp_max(v), MaxNan{});
+}
 
 }  // namespace graft::GRAFT_GPU

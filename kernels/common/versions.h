@@ -52,7 +52,7 @@ struct RegisterVersions {
         }()) {}
 };
 // After GRAFT_KERNEL of the same slot.
-#define GRAFT_VERSIONS(op, pass, backend, T, ladder)                                 \
+#define GRAFT_VERSIONS(op, pass, backend, T, ladder)                               \
   static const ::graft::RegisterVersions versions_##op##_##pass##_##backend##_##T( \
       ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::backend, ::graft::dtype_of<T>, ladder)
 

@@ -38,7 +38,8 @@ void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packe
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < phase.w; ++j, ++pixels) {
         a[pixels] = base + (i * cols + j) * c.source_step * p.c;
-        out[pixels] = c.out + ((n * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
+        out[pixels] =
+            c.out + ((n * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
       }
   }
   const int64_t panels = kLayout.count(c.out_group);
@@ -52,10 +53,10 @@ void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packe
     for (int64_t t = begin; t < end; ++t) {
       const int64_t g = t / panels, panel = t % panels, width = kLayout.width(c.out_group, panel);
       const int64_t channel = g * c.out_group + panel * kPanel;
-      compute_panel(pixels, Tile{a, g * c.source_group, 1, phase.runs.data() + r0, int64_t(r1 - r0),
-                                 packed + g * c.packed_group + phase.packed + panel * kPanel * phase.k + k0 * width, width, out, channel,
-                                 kLayout.cols(c.out_group, panel), r0 > 0, last && c.bias ? c.bias + channel : nullptr,
-                                 last && c.relu});
+      compute_panel(pixels,
+                    Tile{a, g * c.source_group, 1, phase.runs.data() + r0, int64_t(r1 - r0),
+                         packed + g * c.packed_group + phase.packed + panel * kPanel * phase.k + k0 * width, width, out, channel,
+                         kLayout.cols(c.out_group, panel), r0 > 0, last && c.bias ? c.bias + channel : nullptr, last && c.relu});
     }
     r0 = r1;
     k0 += count;
@@ -133,13 +134,14 @@ void correlate(Context& context, Correlation& c) {
   const auto a = context.scratch<const float*>(size_t(pixels * workers));
   const auto out = context.scratch<float*>(size_t(pixels * workers));
   context.pool().parallel_for(chunks * phases * strips * shares, [&](int64_t t, int worker) {
-    const int64_t begin = t % shares * share, first = t / shares % strips * strip_rows, image = t / (shares * strips * phases) * images;
+    const int64_t begin = t % shares * share, first = t / shares % strips * strip_rows,
+                  image = t / (shares * strips * phases) * images;
     const Phase& phase = c.phases[size_t(t / (shares * strips) % phases)];
     const int64_t rows = std::min(strip_rows, phase.h - first);
     if (rows <= 0 || phase.w <= 0) return;
-    HWY_DYNAMIC_DISPATCH(CorrelateStrip)(c, phase, packed.get(), image, std::min(images, c.n - image), first, rows, begin,
-                                         std::min(begin + share, panels), strip.get() + worker * strip_floats,
-                                         a.get() + worker * pixels, out.get() + worker * pixels);
+    HWY_DYNAMIC_DISPATCH(CorrelateStrip)
+    (c, phase, packed.get(), image, std::min(images, c.n - image), first, rows, begin, std::min(begin + share, panels),
+     strip.get() + worker * strip_floats, a.get() + worker * pixels, out.get() + worker * pixels);
   });
 }
 
@@ -150,7 +152,8 @@ void conv2d_forward(Context& context, float* y, const float* x, const float* wei
   Correlation c{};
   c.n = p.n;
   c.span = p.dilation * (p.kh - 1) + 1;
-  c.source = {p.h, p.w, p.c_in, p.padding, p.padding, (oh - 1) * p.stride + c.span, (ow - 1) * p.stride + p.dilation * (p.kw - 1) + 1};
+  c.source = {
+      p.h, p.w, p.c_in, p.padding, p.padding, (oh - 1) * p.stride + c.span, (ow - 1) * p.stride + p.dilation * (p.kw - 1) + 1};
   c.source_step = p.stride;
   c.out_h = oh, c.out_w = ow, c.out_c = p.c_out, c.out_step = 1;
   c.groups = p.groups, c.source_group = ci, c.out_group = p.c_out / p.groups;
@@ -165,7 +168,10 @@ void conv2d_forward(Context& context, float* y, const float* x, const float* wei
 
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
   // Pixel r = s i + phase of dx takes part in output row (r + padding - kh dilation) / s = i + q where that is whole.
-  struct Axis { std::vector<std::vector<std::pair<int64_t, int64_t>>> taps; int64_t lowest = INT64_MAX, highest = INT64_MIN; };
+  struct Axis {
+    std::vector<std::vector<std::pair<int64_t, int64_t>>> taps;
+    int64_t lowest = INT64_MAX, highest = INT64_MIN;
+  };
   const auto axis = [&](int64_t kernel) {
     Axis a;
     for (int64_t phase = 0; phase < p.stride; ++phase) {
@@ -184,7 +190,12 @@ void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* wei
   Correlation c{};
   c.n = p.n;
   c.span = rows.highest - rows.lowest + 1;
-  c.source = {p.out_h(), p.out_w(), p.c_out, -rows.lowest, -cols.lowest, (p.h + s - 1) / s - 1 + c.span,
+  c.source = {p.out_h(),
+              p.out_w(),
+              p.c_out,
+              -rows.lowest,
+              -cols.lowest,
+              (p.h + s - 1) / s - 1 + c.span,
               (p.w + s - 1) / s + cols.highest - cols.lowest};
   c.source_step = 1;
   c.out_h = p.h, c.out_w = p.w, c.out_c = p.c_in, c.out_step = s;

@@ -5,8 +5,8 @@
 //
 // | version | what it teaches |
 // |---|---|
-// | v1 | implicit GEMM: patches are addressed, never stored; every stride, padding, dilation and group; dgrad visits all taps and skips those that a stride leaves out |
-// Emulated only: no GPU has run these kernels yet.
+// | v1 | implicit GEMM: patches are addressed, never stored; every stride, padding, dilation and group; dgrad visits all taps and
+// skips those that a stride leaves out | Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/matmul/tile.cuh"
@@ -19,8 +19,19 @@ struct ConvShape {
   int64_t h, w, c_in, oh, ow, c_out, kh, kw, stride, padding, dilation, ci, co;  // ci, co: channels of a group
 
   explicit ConvShape(const Conv2dParams& p)
-      : h(p.h), w(p.w), c_in(p.c_in), oh(p.out_h()), ow(p.out_w()), c_out(p.c_out), kh(p.kh), kw(p.kw), stride(p.stride),
-        padding(p.padding), dilation(p.dilation), ci(p.c_in / p.groups), co(p.c_out / p.groups) {}
+      : h(p.h),
+        w(p.w),
+        c_in(p.c_in),
+        oh(p.out_h()),
+        ow(p.out_w()),
+        c_out(p.c_out),
+        kh(p.kh),
+        kw(p.kw),
+        stride(p.stride),
+        padding(p.padding),
+        dilation(p.dilation),
+        ci(p.c_in / p.groups),
+        co(p.c_out / p.groups) {}
 };
 
 // A pixel: its image, and the corner of its patch (output pixel) or its padded place (input pixel).
@@ -87,9 +98,7 @@ struct ConvDgradProblem {
   }
   __device__ int64_t b_column(int64_t, int64_t j) const { return j; }
   // weight[g co + channel, kh, kw, column]
-  __device__ int64_t b_k(int64_t g, int64_t i) const {
-    return ((g * s.co + i % s.co) * s.kh * s.kw + i / s.co) * s.ci;
-  }
+  __device__ int64_t b_k(int64_t g, int64_t i) const { return ((g * s.co + i % s.co) * s.kh * s.kw + i / s.co) * s.ci; }
   __device__ float b(int64_t column, int64_t i) const { return weight[i + column]; }
   __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { dx[i * s.c_in + g * s.ci + j] = v; }
 };
@@ -134,8 +143,9 @@ int64_t conv_pixels(const Conv2dParams& p) { return p.n * p.out_h() * p.out_w();
 
 void conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
   const ConvShape s(p);
-  tile_product(context, ConvForwardProblem{p.groups, conv_pixels(p), s.co, p.kh * p.kw * s.ci, s, y, x, weight,
-                                           {bias, p.activation == Activation::relu}});
+  tile_product(context,
+               ConvForwardProblem{
+                   p.groups, conv_pixels(p), s.co, p.kh * p.kw * s.ci, s, y, x, weight, {bias, p.activation == Activation::relu}});
 }
 
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
@@ -143,7 +153,8 @@ void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* wei
   tile_product(context, ConvDgradProblem{p.groups, p.n * p.h * p.w, s.ci, p.kh * p.kw * s.co, s, dx, masked(dy, y, p), weight});
 }
 
-void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y, const Conv2dParams& p) {
+void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
+                  const Conv2dParams& p) {
   const ConvShape s(p);
   const MaskedGradient gradient = masked(dy, y, p);
   tile_product(context, ConvWgradProblem{p.groups, s.co, p.kh * p.kw * s.ci, conv_pixels(p), s, dweight, gradient, x});

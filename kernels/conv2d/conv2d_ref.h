@@ -37,17 +37,15 @@ void conv2d_forward(Context&, T* y, const T* x, const T* weight, const T* bias, 
 template <class T>
 void conv2d_dgrad(Context&, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
   std::fill_n(dx, p.n * p.h * p.w * p.c_in, T(0));
-  for_each_product(p, [&](int64_t iy, int64_t iw, int64_t ix) {
-    dx[ix] += fused_gradient(p.activation, dy[iy], y, iy) * weight[iw];
-  });
+  for_each_product(p,
+                   [&](int64_t iy, int64_t iw, int64_t ix) { dx[ix] += fused_gradient(p.activation, dy[iy], y, iy) * weight[iw]; });
 }
 
 template <class T>
 void conv2d_wgrad(Context&, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
   std::fill_n(dweight, p.c_out * p.kh * p.kw * (p.c_in / p.groups), T(0));
-  for_each_product(p, [&](int64_t iy, int64_t iw, int64_t ix) {
-    dweight[iw] += fused_gradient(p.activation, dy[iy], y, iy) * x[ix];
-  });
+  for_each_product(p,
+                   [&](int64_t iy, int64_t iw, int64_t ix) { dweight[iw] += fused_gradient(p.activation, dy[iy], y, iy) * x[ix]; });
   if (!dbias) return;
   std::fill_n(dbias, p.c_out, T(0));
   for (int64_t i = 0; i < p.n * p.out_h() * p.out_w() * p.c_out; ++i)

@@ -16,8 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
 // packed[pixels][width] = dy masked by y; sums[width] += its columns.
-void PackGradient(float* HWY_RESTRICT packed, float* HWY_RESTRICT sums, const float* dy, const float* y, int64_t pixels, int64_t step,
-                  int64_t cols, int64_t width) {
+void PackGradient(float* HWY_RESTRICT packed, float* HWY_RESTRICT sums, const float* dy, const float* y, int64_t pixels,
+                  int64_t step, int64_t cols, int64_t width) {
   const F32 d;
   const int64_t vectors = cols / int64_t(kLanes) * int64_t(kLanes);
   for (int64_t v = 0; v < vectors; v += kLanes) {
@@ -98,8 +98,8 @@ constexpr int64_t kPartsFloats = 1 << 20;  // all parts together: 4 MB
 constexpr int64_t kLargeWeight = 1 << 17;  // 512 KB
 // Pixels of many channels lie a power of two apart and would share a few sets of L1: 48 floats are three cache lines.
 constexpr int64_t kMaxBlock = 96, kBlock = 48;
-constexpr int64_t kReduced = 256;           // patch elements added in one task
-constexpr int64_t kTasks = 8;              // enough to balance a few threads
+constexpr int64_t kReduced = 256;  // patch elements added in one task
+constexpr int64_t kTasks = 8;      // enough to balance a few threads
 }  // namespace
 
 void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
@@ -114,7 +114,8 @@ void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* d
   Wgrad w{};
   w.stride = p.stride;
   w.span = p.dilation * (p.kh - 1) + 1;
-  w.source = {p.h, p.w, p.c_in, p.padding, p.padding, (oh - 1) * p.stride + w.span, (ow - 1) * p.stride + p.dilation * (p.kw - 1) + 1};
+  w.source = {
+      p.h, p.w, p.c_in, p.padding, p.padding, (oh - 1) * p.stride + w.span, (ow - 1) * p.stride + p.dilation * (p.kw - 1) + 1};
   w.out_h = oh, w.out_w = ow, w.c_out = p.c_out;
   w.groups = p.groups, w.source_group = ci, w.out_group = p.c_out / p.groups;
   w.block = p.c_in > kMaxBlock ? kBlock : p.c_in;
@@ -131,7 +132,8 @@ void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* d
     for (int64_t kh = 0; kh < p.kh; ++kh)
       for (int64_t kw = 0; kw < p.kw; ++kw)
         for (int64_t c = g * ci; c < (g + 1) * ci; ++c)
-          w.elements.push_back(c / w.block * w.block_floats + kh * p.dilation * w.row_floats + kw * p.dilation * w.block + c % w.block);
+          w.elements.push_back(c / w.block * w.block_floats + kh * p.dilation * w.row_floats + kw * p.dilation * w.block +
+                               c % w.block);
 
   const int64_t patch = w.patch(), elements = p.groups * patch;
   const int64_t panels = layout.count(w.out_group) * p.groups, size = panels * patch * layout.panel;
@@ -158,15 +160,16 @@ void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* d
                                c.get() + worker * patch};
     for (int64_t u = first; u < last; ++u) {
       const int64_t row = u % strips * strip_rows, image = u / strips * images;
-      HWY_DYNAMIC_DISPATCH(WgradStrip)(w, image, std::min(images, p.n - image), row, std::min(strip_rows, oh - row), panels * share / shares,
-                                       panels * (share + 1) / shares, u == first, partials.get() + part * size,
-                                       sums.get() + part * panels * layout.panel, buffers);
+      HWY_DYNAMIC_DISPATCH(WgradStrip)
+      (w, image, std::min(images, p.n - image), row, std::min(strip_rows, oh - row), panels * share / shares,
+       panels * (share + 1) / shares, u == first, partials.get() + part * size, sums.get() + part * panels * layout.panel, buffers);
     }
   });
   const int64_t pieces = (patch + kReduced - 1) / kReduced;
   context.pool().parallel_for(panels * pieces, [&](int64_t t, int) {
     const int64_t begin = t % pieces * kReduced;
-    HWY_DYNAMIC_DISPATCH(WgradReduce)(w, dweight, partials.get(), parts, size, t / pieces, begin, std::min(begin + kReduced, patch));
+    HWY_DYNAMIC_DISPATCH(WgradReduce)
+    (w, dweight, partials.get(), parts, size, t / pieces, begin, std::min(begin + kReduced, patch));
   });
   for (int64_t o = 0; dbias && o < p.c_out; ++o) {
     const int64_t at = o / w.out_group * layout.count(w.out_group) * layout.panel + o % w.out_group;

@@ -16,8 +16,8 @@ struct Tap {
 };
 
 struct Phase {
-  int64_t row, col;      // the first output pixel
-  int64_t h, w;          // pixels; the next ones follow at out_step
+  int64_t row, col;       // the first output pixel
+  int64_t h, w;           // pixels; the next ones follow at out_step
   std::vector<Tap> taps;  // ordered by (row, col)
   std::vector<Run> runs;  // at most kBlockK long
   int64_t k;              // taps times source channels of a group
@@ -27,7 +27,7 @@ struct Phase {
 struct Correlation {
   int64_t n;
   PaddedImage source;
-  int64_t source_step;                // between the bases of neighbouring output pixels
+  int64_t source_step;  // between the bases of neighbouring output pixels
   int64_t out_h, out_w, out_c, out_step;
   int64_t groups, source_group, out_group;  // channels of a group
   int64_t span;                             // source rows under an output pixel

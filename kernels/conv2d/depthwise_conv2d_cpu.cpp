@@ -19,9 +19,7 @@ namespace graft::cpu::HWY_NAMESPACE {
 inline constexpr int64_t kStep = int64_t(kLanes);
 
 // A vector of channels, or the `left` last ones.
-HWY_INLINE VF load_channels(const float* p, int64_t left) {
-  return left >= kStep ? Whole{}.load(p) : Part{size_t(left)}.load(p);
-}
+HWY_INLINE VF load_channels(const float* p, int64_t left) { return left >= kStep ? Whole{}.load(p) : Part{size_t(left)}.load(p); }
 HWY_INLINE void store_channels(VF v, float* p, int64_t left) {
   if (left >= kStep) Whole{}.store(v, p);
   else Part{size_t(left)}.store(v, p);
@@ -74,7 +72,8 @@ HWY_INLINE void add_products(float* sum, const float* dy, const float* x, int64_
   for (int64_t j = begin; j < end; ++j)
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v)
-      acc[v] = hn::MulAdd(load_channels(dy + j * step + v * kStep, left(v)), load_channels(x + j * x_step + v * kStep, left(v)), acc[v]);
+      acc[v] =
+          hn::MulAdd(load_channels(dy + j * step + v * kStep, left(v)), load_channels(x + j * x_step + v * kStep, left(v)), acc[v]);
 #pragma GCC unroll 16
   for (int v = 0; v < kVecs; ++v) store_channels(acc[v], sum + v * kStep, left(v));
 }
@@ -83,7 +82,9 @@ HWY_INLINE void add_products(float* sum, const float* dy, const float* x, int64_
 void DepthwiseWgradRow(const Conv2dParams& p, float* sums, float* bias_sums, const float* dy, const float* x, int64_t oh) {
   const int64_t c = p.c_in, ow = p.out_w();
   dy += oh * ow * c;
-  for (int64_t j = 0; j < ow; ++j) map_floats(bias_sums, c, [](VF a, VF b) { return hn::Add(a, b); }, bias_sums, dy + j * c);
+  for (int64_t j = 0; j < ow; ++j)
+    map_floats(
+        bias_sums, c, [](VF a, VF b) { return hn::Add(a, b); }, bias_sums, dy + j * c);
   for (int64_t kh = 0; kh < p.kh; ++kh) {
     const int64_t h = oh * p.stride - p.padding + kh * p.dilation;
     if (h < 0 || h >= p.h) continue;
@@ -127,7 +128,8 @@ void gather(Context& context, const DepthwiseGather& g, float* out, const float*
 
 }  // namespace
 
-void depthwise_conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
+void depthwise_conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
+                              const Conv2dParams& p) {
   const auto packed = context.scratch<float>(size_t(p.kh * p.kw * p.c_in));
   pack(packed.get(), weight, p.c_in, p.kh * p.kw);
   const auto axis = [&](int64_t out, int64_t size, int64_t kernel) {
@@ -136,11 +138,14 @@ void depthwise_conv2d_forward(Context& context, float* y, const float* x, const 
       return i < size ? i : -1;
     });
   };
-  gather(context, {p.c_in, p.out_h(), p.out_w(), p.h, p.w, p.kw, axis(p.out_h(), p.h, p.kh), axis(p.out_w(), p.w, p.kw), packed.get(), bias,
-                   p.activation == Activation::relu}, y, x, p.n);
+  gather(context,
+         {p.c_in, p.out_h(), p.out_w(), p.h, p.w, p.kw, axis(p.out_h(), p.h, p.kh), axis(p.out_w(), p.w, p.kw), packed.get(), bias,
+          p.activation == Activation::relu},
+         y, x, p.n);
 }
 
-void depthwise_conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
+void depthwise_conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y,
+                            const Conv2dParams& p) {
   const auto packed = context.scratch<float>(size_t(p.kh * p.kw * p.c_in));
   pack(packed.get(), weight, p.c_in, p.kh * p.kw);
   const bool relu = p.activation == Activation::relu;
@@ -153,8 +158,10 @@ void depthwise_conv2d_dgrad(Context& context, float* dx, const float* dy, const 
       return o >= 0 && o % p.stride == 0 && o / p.stride < out ? o / p.stride : -1;
     });
   };
-  gather(context, {p.c_in, p.h, p.w, p.out_h(), p.out_w(), p.kw, axis(p.h, p.out_h(), p.kh), axis(p.w, p.out_w(), p.kw), packed.get(),
-                   nullptr, false}, dx, relu ? masked.get() : dy, p.n);
+  gather(context,
+         {p.c_in, p.h, p.w, p.out_h(), p.out_w(), p.kw, axis(p.h, p.out_h(), p.kh), axis(p.w, p.out_w(), p.kw), packed.get(),
+          nullptr, false},
+         dx, relu ? masked.get() : dy, p.n);
 }
 
 void depthwise_conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,

@@ -18,8 +18,18 @@ struct DepthwiseShape {
   bool relu;
 
   explicit DepthwiseShape(const Conv2dParams& p)
-      : n(p.n), h(p.h), w(p.w), c(p.c_in), oh(p.out_h()), ow(p.out_w()), kh(p.kh), kw(p.kw), stride(p.stride),
-        padding(p.padding), dilation(p.dilation), relu(p.activation == Activation::relu) {}
+      : n(p.n),
+        h(p.h),
+        w(p.w),
+        c(p.c_in),
+        oh(p.out_h()),
+        ow(p.out_w()),
+        kh(p.kh),
+        kw(p.kw),
+        stride(p.stride),
+        padding(p.padding),
+        dilation(p.dilation),
+        relu(p.activation == Activation::relu) {}
 };
 
 __device__ inline float masked_gradient(const DepthwiseShape& s, const float* dy, const float* y, int64_t i) {
@@ -91,17 +101,20 @@ struct DepthwiseBiasStore {
 
 }  // namespace
 
-void depthwise_conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
+void depthwise_conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
+                              const Conv2dParams& p) {
   const DepthwiseShape s(p);
   launch_threads(context, s.n * s.oh * s.ow * s.c, depthwise_v1, y, x, weight, bias, s);
 }
 
-void depthwise_conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
+void depthwise_conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y,
+                            const Conv2dParams& p) {
   const DepthwiseShape s(p);
   launch_threads(context, s.n * s.h * s.w * s.c, depthwise_dgrad_v1, dx, dy, weight, y, s);
 }
 
-void depthwise_conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y, const Conv2dParams& p) {
+void depthwise_conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
+                            const Conv2dParams& p) {
   const DepthwiseShape s(p);
   const int64_t pixels = s.n * s.oh * s.ow;
   sum_columns(context, s.kh * s.kw, pixels, s.c, DepthwiseWgradTerm{dy, x, y, s}, DepthwiseWgradStore{dweight, s.kh * s.kw});

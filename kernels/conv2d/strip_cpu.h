@@ -17,7 +17,9 @@ namespace graft::cpu::HWY_NAMESPACE {
 // out[i] = y[i] <= 0 ? 0 : in[i]; a plain copy when y is null.
 HWY_INLINE void copy_masked(float* out, const float* in, const float* y, int64_t n) {
   if (!y) std::copy_n(in, n, out);
-  else map_floats(out, n, [](VF g, VF v) { return hn::IfThenElse(hn::Le(v, hn::Zero(F32())), hn::Zero(F32()), g); }, in, y);
+  else
+    map_floats(
+        out, n, [](VF g, VF v) { return hn::IfThenElse(hn::Le(v, hn::Zero(F32())), hn::Zero(F32()), g); }, in, y);
 }
 
 // out[rows, p.cols, p.c]: rows [first, first + rows) of the padded image. `in` and `y` point at the source image.

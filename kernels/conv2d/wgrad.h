@@ -15,9 +15,9 @@ struct Wgrad {
   int64_t block;       // channels are laid out as [c / block][rows][cols][block]; block = c where that is the image's own layout
   int64_t row_floats;  // of the strip, or of the image where it is read in place
   int64_t block_floats, strip_floats;  // of one block, of one image
-  std::vector<int64_t> elements;  // [groups][patch]: where a patch element lies, from the patch's first pixel
-  std::vector<Run> runs;                    // the pixels of the rows of a strip
-  const float *x, *dy, *y;                  // y null: no mask
+  std::vector<int64_t> elements;       // [groups][patch]: where a patch element lies, from the patch's first pixel
+  std::vector<Run> runs;               // the pixels of the rows of a strip
+  const float *x, *dy, *y;             // y null: no mask
 
   bool in_place() const { return source.in_place() && block == source.c; }
   int64_t patch() const { return int64_t(elements.size()) / groups; }

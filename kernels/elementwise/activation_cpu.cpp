@@ -58,8 +58,7 @@ template <Activation kKind>
 HWY_INLINE VF derivative(F32 d, VF x) {
   const VF zero = hn::Zero(d), one = hn::Set(d, 1.0f);
   if constexpr (kKind == Activation::relu) return hn::IfThenElseZero(hn::Gt(x, zero), one);
-  if constexpr (kKind == Activation::relu6)
-    return hn::IfThenElseZero(hn::And(hn::Gt(x, zero), hn::Lt(x, hn::Set(d, 6.0f))), one);
+  if constexpr (kKind == Activation::relu6) return hn::IfThenElseZero(hn::And(hn::Gt(x, zero), hn::Lt(x, hn::Set(d, 6.0f))), one);
   if constexpr (kKind == Activation::gelu) {
     const VF pdf = hn::Mul(hn::Set(d, 0.39894228f), hn::Exp(d, hn::Mul(hn::Set(d, -0.5f), hn::Mul(x, x))));
     return hn::MulAdd(x, pdf, normal_cdf(d, x));
@@ -94,13 +93,15 @@ void with_kind(Activation kind, F f) {
 
 void Forward(float* y, const float* x, int64_t n, Activation kind) {
   with_kind(kind, [&]<Activation kKind>() {
-    map_floats(y, n, [](VF v) { return activate<kKind>(F32(), v); }, x);
+    map_floats(
+        y, n, [](VF v) { return activate<kKind>(F32(), v); }, x);
   });
 }
 
 void Backward(float* dx, const float* dy, const float* x, int64_t n, Activation kind) {
   with_kind(kind, [&]<Activation kKind>() {
-    map_floats(dx, n, [](VF g, VF v) { return hn::Mul(g, derivative<kKind>(F32(), v)); }, dy, x);
+    map_floats(
+        dx, n, [](VF g, VF v) { return hn::Mul(g, derivative<kKind>(F32(), v)); }, dy, x);
   });
 }
 

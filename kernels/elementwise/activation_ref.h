@@ -28,8 +28,7 @@ T activate_derivative(Activation kind, T x) {
     case Activation::none: return T(1);
     case Activation::relu: return x > T(0) ? T(1) : T(0);
     case Activation::relu6: return x > T(0) && x < T(6) ? T(1) : T(0);
-    case Activation::gelu:
-      return T(0.5) * (T(1) + erf(x * T(M_SQRT1_2))) + x * exp(T(-0.5) * x * x) * T(0.3989422804014327);
+    case Activation::gelu: return T(0.5) * (T(1) + erf(x * T(M_SQRT1_2))) + x * exp(T(-0.5) * x * x) * T(0.3989422804014327);
     case Activation::silu: {
       const T s = T(1) / (T(1) + exp(-x));
       return s * (T(1) + x * (T(1) - s));

@@ -13,8 +13,12 @@ namespace graft::cpu::HWY_NAMESPACE {
 void Axpby(float* y, const float* x, float a, float b, int64_t n) {
   const F32 d;
   const VF va = hn::Set(d, a), vb = hn::Set(d, b);
-  if (b == 0) map_floats(y, n, [&](VF v) { return hn::Mul(va, v); }, x);
-  else map_floats(y, n, [&](VF v, VF w) { return hn::MulAdd(va, v, hn::Mul(vb, w)); }, x, static_cast<const float*>(y));
+  if (b == 0)
+    map_floats(
+        y, n, [&](VF v) { return hn::Mul(va, v); }, x);
+  else
+    map_floats(
+        y, n, [&](VF v, VF w) { return hn::MulAdd(va, v, hn::Mul(vb, w)); }, x, static_cast<const float*>(y));
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE

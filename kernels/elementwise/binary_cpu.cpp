@@ -15,8 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
 template <class F>
-HWY_INLINE void combine_row(float* y, const float* a, const float* b, int64_t n, bool a_repeated, bool b_repeated,
-                            F f) {
+HWY_INLINE void combine_row(float* y, const float* a, const float* b, int64_t n, bool a_repeated, bool b_repeated, F f) {
   const F32 d;
   if (a_repeated)
     map_floats(
@@ -28,8 +27,7 @@ HWY_INLINE void combine_row(float* y, const float* a, const float* b, int64_t n,
 }
 
 // Pieces [first, last): row by row, each row in pieces of `piece` elements.
-void Combine(float* y, const float* a, const float* b, const BinaryParams& p, int64_t piece, int64_t first,
-             int64_t last) {
+void Combine(float* y, const float* a, const float* b, const BinaryParams& p, int64_t piece, int64_t first, int64_t last) {
   const int64_t n = p.dims[3], pieces = (n + piece - 1) / piece;
   const bool a_repeated = p.a_strides[3] == 0, b_repeated = p.b_strides[3] == 0;
   RowWalk row(p.dims, p.a_strides, p.b_strides, first / pieces);
@@ -70,9 +68,7 @@ void binary_backward(Context& context, float* da, float* db, const float* dy, co
                      const BinaryParams& p) {
   const bool mul = p.kind == Binary::mul;
   if (da) sum_repeats(context, da, dy, mul ? b : nullptr, {p.dims, p.a_strides, p.b_strides, 1});
-  if (db)
-    sum_repeats(context, db, dy, mul ? a : nullptr,
-                {p.dims, p.b_strides, p.a_strides, p.kind == Binary::sub ? -1.0 : 1.0});
+  if (db) sum_repeats(context, db, dy, mul ? a : nullptr, {p.dims, p.b_strides, p.a_strides, p.kind == Binary::sub ? -1.0 : 1.0});
 }
 
 GRAFT_KERNEL(binary, forward, cpu, float, BinaryForward);

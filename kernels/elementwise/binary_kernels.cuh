@@ -16,7 +16,8 @@ struct BinaryAxes {
   int64_t dims[4], a[4], b[4];
 };
 
-__global__ void __launch_bounds__(kThreads) binary_v1(float* y, const float* a, const float* b, Binary kind, BinaryAxes axes, int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    binary_v1(float* y, const float* a, const float* b, Binary kind, BinaryAxes axes, int64_t n) {
   const int64_t i = global_thread();
   if (i >= n) return;
   int64_t rest = i, ia = 0, ib = 0;
@@ -57,9 +58,8 @@ struct StoreSigned {
   __device__ void operator()(int64_t o, const Sums<1>& s) const { out[o] = sign * s.v[0]; }
 };
 
-void sum_repeats(Context& context, float* out, const float* dy, const float* f, float sign,
-                 const std::array<int64_t, 4>& dims, const std::array<int64_t, 4>& strides,
-                 const std::array<int64_t, 4>& f_strides) {
+void sum_repeats(Context& context, float* out, const float* dy, const float* f, float sign, const std::array<int64_t, 4>& dims,
+                 const std::array<int64_t, 4>& strides, const std::array<int64_t, 4>& f_strides) {
   RepeatTerm t{dy, f, {}, {}, {}, {}};
   int64_t outputs = 1, terms = 1, step = 1;
   for (size_t d = 4; d-- > 0;) {
@@ -86,10 +86,12 @@ void binary_forward(Context& context, float* y, const float* a, const float* b, 
   launch_threads(context, n, binary_v1, y, a, b, p.kind, axes, n);
 }
 
-void binary_backward(Context& context, float* da, float* db, const float* dy, const float* a, const float* b, const BinaryParams& p) {
+void binary_backward(Context& context, float* da, float* db, const float* dy, const float* a, const float* b,
+                     const BinaryParams& p) {
   const bool product = p.kind == Binary::mul;
   if (da) sum_repeats(context, da, dy, product ? b : nullptr, 1.0f, p.dims, p.a_strides, p.b_strides);
-  if (db) sum_repeats(context, db, dy, product ? a : nullptr, p.kind == Binary::sub ? -1.0f : 1.0f, p.dims, p.b_strides, p.a_strides);
+  if (db)
+    sum_repeats(context, db, dy, product ? a : nullptr, p.kind == Binary::sub ? -1.0f : 1.0f, p.dims, p.b_strides, p.a_strides);
 }
 
 GRAFT_KERNEL(binary, forward, GRAFT_GPU, float, BinaryForward);

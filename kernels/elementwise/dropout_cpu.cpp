@@ -77,9 +77,7 @@ namespace graft::cpu {
 HWY_EXPORT(Drop);
 
 void dropout_forward(Context& context, float* y, const float* x, const DropoutParams& p) {
-  context.pool().parallel_range(p.n, 1 << 13, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(Drop)(y, x, p, begin, end);
-  });
+  context.pool().parallel_range(p.n, 1 << 13, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(Drop)(y, x, p, begin, end); });
 }
 
 GRAFT_KERNEL(dropout, forward, cpu, float, DropoutForward);

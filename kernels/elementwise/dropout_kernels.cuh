@@ -11,7 +11,8 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-__global__ void __launch_bounds__(kThreads) dropout_v1(float* y, const float* x, Philox stream, uint32_t threshold, float scale, int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    dropout_v1(float* y, const float* x, Philox stream, uint32_t threshold, float scale, int64_t n) {
   const int64_t four = global_thread();
   if (4 * four >= n) return;
   const auto words = stream(uint64_t(four));

@@ -14,8 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
 // Rows [first, last) of dweight: every task looks at all ids, so each row is summed in their order by one thread.
-void Scatter(float* dweight, const float* dy, const int64_t* ids, int64_t n, int64_t features, int64_t first,
-             int64_t last) {
+void Scatter(float* dweight, const float* dy, const int64_t* ids, int64_t n, int64_t features, int64_t first, int64_t last) {
   std::fill(dweight + first * features, dweight + last * features, 0.0f);
   for (int64_t i = 0; i < n; ++i) {
     if (ids[i] < first || ids[i] >= last) continue;
@@ -41,8 +40,7 @@ void embedding_forward(Context& context, float* y, const float* weight, const in
   });
 }
 
-void embedding_backward(Context& context, float* dweight, const float* dy, const int64_t* ids,
-                        const EmbeddingParams& p) {
+void embedding_backward(Context& context, float* dweight, const float* dy, const int64_t* ids, const EmbeddingParams& p) {
   check_ids(ids, p);
   const int64_t rows = std::max<int64_t>(1, (p.vocabulary + 31) / 32);  // 32 tasks: looking at the ids stays cheap
   context.pool().parallel_range(p.vocabulary, rows, [&](int64_t first, int64_t last) {

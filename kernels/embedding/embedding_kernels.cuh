@@ -20,7 +20,8 @@ __global__ void __launch_bounds__(kThreads) embedding_v1(float* y, const float* 
   y[i] = id >= 0 && id < p.vocabulary ? weight[id * p.features + i % p.features] : NAN;
 }
 
-__global__ void __launch_bounds__(kThreads) embedding_backward_v1(float* dweight, const float* dy, const int64_t* ids, EmbeddingParams p) {
+__global__ void __launch_bounds__(kThreads)
+    embedding_backward_v1(float* dweight, const float* dy, const int64_t* ids, EmbeddingParams p) {
   const int64_t i = global_thread();
   if (i >= p.vocabulary * p.features) return;
   const int64_t row = i / p.features, d = i % p.features;

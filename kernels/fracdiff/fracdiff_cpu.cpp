@@ -23,7 +23,8 @@ int64_t Block() { return kBlock; }
 
 // out[t ..] for the lanes of kCount vectors; edge[2 kBlock] as below.
 template <Filter kFilter, int kCount, class Lanes>
-HWY_INLINE void filter(float* out, const float* in, const float* w, const float* edge, int64_t t, const FracdiffParams& p, Lanes lanes) {
+HWY_INLINE void filter(float* out, const float* in, const float* w, const float* edge, int64_t t, const FracdiffParams& p,
+                       Lanes lanes) {
   constexpr int64_t kWidth = kCount * int64_t(kLanes), kStep = kFilter == Filter::causal ? -1 : 1;
   const F32 d;
   VF sum[kCount];
@@ -66,7 +67,8 @@ HWY_INLINE void filter_blocks(float* out, const float* in, const float* w, const
       filter<kFilter, kVecs>(out + s * p.length, series, w, edge, t, p, Whole{});
       continue;
     }
-    for_vectors(p.length - t, [&](int64_t i, auto lanes) { filter<kFilter, 1>(out + s * p.length, series, w, edge, t + i, p, lanes); });
+    for_vectors(p.length - t,
+                [&](int64_t i, auto lanes) { filter<kFilter, 1>(out + s * p.length, series, w, edge, t + i, p, lanes); });
   }
 }
 

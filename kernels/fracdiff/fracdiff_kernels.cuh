@@ -12,13 +12,15 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 enum class Filter { causal, transpose };
-constexpr int kOutputs = 7;                   // of a thread; odd, so that the threads of a warp read different banks
+constexpr int kOutputs = 7;  // of a thread; odd, so that the threads of a warp read different banks
 constexpr int kTileOutputs = kThreads * kOutputs, kTileTaps = 32 * kOutputs;
-constexpr int64_t kLongSeries = 1024;         // from here on most threads of a v2 block have work
+constexpr int64_t kLongSeries = 1024;  // from here on most threads of a v2 block have work
 
 // Where value i of a series lies; transpose counts from the end.
 template <Filter kFilter>
-__device__ int64_t place(int64_t i, int64_t length) { return kFilter == Filter::causal ? i : length - 1 - i; }
+__device__ int64_t place(int64_t i, int64_t length) {
+  return kFilter == Filter::causal ? i : length - 1 - i;
+}
 
 template <Filter kFilter>
 __global__ void __launch_bounds__(kThreads) fracdiff_v1(float* y, const float* x, const float* w, FracdiffParams p) {

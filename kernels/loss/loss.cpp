@@ -6,8 +6,8 @@ namespace graft {
 
 void check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes) {
   for (int64_t i = 0; i < n; ++i)
-    check<ShapeError>(labels[i] >= 0 && labels[i] < classes, "{}: labels: row {}: expected 0 to {}, got {}", op, i,
-                      classes - 1, labels[i]);
+    check<ShapeError>(labels[i] >= 0 && labels[i] < classes, "{}: labels: row {}: expected 0 to {}, got {}", op, i, classes - 1,
+                      labels[i]);
 }
 
 GRAFT_REF_KERNEL(cross_entropy, forward, CrossEntropyForward);

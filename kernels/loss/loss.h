@@ -19,12 +19,11 @@ struct MseParams {
 // loss[1]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no
 // digits.
 template <class T>
-using CrossEntropyForward = void(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels,
-                                 const CrossEntropyParams&);
+using CrossEntropyForward = void(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams&);
 // dloss[1]
 template <class T>
-using CrossEntropyBackward = void(Context&, T* dx, const T* dloss, const T* x, const T* normaliser,
-                                  const int64_t* labels, const CrossEntropyParams&);
+using CrossEntropyBackward = void(Context&, T* dx, const T* dloss, const T* x, const T* normaliser, const int64_t* labels,
+                                  const CrossEntropyParams&);
 template <class T>
 using MseForward = void(Context&, T* loss, const T* x, const T* target, const MseParams&);
 // dx, dtarget: null when not needed.

@@ -25,8 +25,7 @@ float CrossEntropyRow(float* normaliser, const float* x, int64_t label, const Cr
   if (p.smoothing == 0) return loss;
   const VF vmax = hn::Set(F32(), max);
   VF away = hn::Zero(F32());
-  for_vectors(p.classes,
-              [&](int64_t c, auto lanes) { away = hn::Add(away, hn::Sub(vmax, lanes.load_or(x + c, vmax))); });
+  for_vectors(p.classes, [&](int64_t c, auto lanes) { away = hn::Add(away, hn::Sub(vmax, lanes.load_or(x + c, vmax))); });
   return loss + float(p.smoothing / double(p.classes)) * sum_lanes(away);
 }
 
@@ -34,8 +33,7 @@ void CrossEntropyRowGradient(float* dx, float scale, const float* x, const float
                              const CrossEntropyParams& p) {
   const F32 d;
   const float uniform = float(p.smoothing / double(p.classes));
-  const VF max = hn::Set(d, normaliser[0]), log_sum = hn::Set(d, normaliser[1]), q = hn::Set(d, uniform),
-           s = hn::Set(d, scale);
+  const VF max = hn::Set(d, normaliser[0]), log_sum = hn::Set(d, normaliser[1]), q = hn::Set(d, uniform), s = hn::Set(d, scale);
   for_vectors(p.classes, [&](int64_t c, auto lanes) {
     const VF probability = exp_of(hn::Sub(hn::Sub(lanes.load(x + c), max), log_sum));
     lanes.store(hn::Mul(s, hn::Sub(probability, q)), dx + c);
@@ -89,9 +87,8 @@ void cross_entropy_backward(Context& context, float* dx, const float* dloss, con
                             const int64_t* labels, const CrossEntropyParams& p) {
   const float scale = *dloss / float(p.n);
   context.pool().parallel_range(p.n, grain(p.classes), [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n)
-      HWY_DYNAMIC_DISPATCH(CrossEntropyRowGradient)
-      (dx + n * p.classes, scale, x + n * p.classes, normaliser + 2 * n, labels[n], p);
+    for (int64_t n = begin; n < end; ++n) HWY_DYNAMIC_DISPATCH(CrossEntropyRowGradient)
+    (dx + n * p.classes, scale, x + n * p.classes, normaliser + 2 * n, labels[n], p);
   });
 }
 

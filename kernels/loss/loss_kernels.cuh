@@ -26,7 +26,8 @@ __device__ inline float block_max(float v, WarpSums<1>& warps) {
 }
 
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v1(float* row_loss, float* normaliser, const float* x, const int64_t* labels, int64_t classes, float keep, float spread) {
+    cross_entropy_rows_v1(float* row_loss, float* normaliser, const float* x, const int64_t* labels, int64_t classes, float keep,
+                          float spread) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
@@ -91,7 +92,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void cross_entropy_forward(Context& context, float* loss, float* normaliser, const float* x, const int64_t* labels, const CrossEntropyParams& p) {
+void cross_entropy_forward(Context& context, float* loss, float* normaliser, const float* x, const int64_t* labels,
+                           const CrossEntropyParams& p) {
   if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);
   const auto rows = device_scratch<float>(context, size_t(p.n));
   launch_blocks(context, p.n, block_threads(p.classes), cross_entropy_rows_v1, rows.get(), normaliser, x, labels, p.classes,
@@ -109,7 +111,8 @@ void mse_forward(Context& context, float* loss, const float* x, const float* tar
   sum_rows(context, 1, p.n, SquaredErrorTerm{x, target}, StoreMean{loss, float(p.n)});
 }
 
-void mse_backward(Context& context, float* dx, float* dtarget, const float* dloss, const float* x, const float* target, const MseParams& p) {
+void mse_backward(Context& context, float* dx, float* dtarget, const float* dloss, const float* x, const float* target,
+                  const MseParams& p) {
   launch_threads(context, p.n, mse_backward_v1, dx, dtarget, dloss, x, target, p.n);
 }
 

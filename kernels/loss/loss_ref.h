@@ -5,8 +5,7 @@
 namespace graft::ref {
 
 template <class T>
-void cross_entropy_forward(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels,
-                           const CrossEntropyParams& p) {
+void cross_entropy_forward(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
   using std::log;
   check_labels("cross_entropy", labels, p.n, p.classes);
   T total = 0;

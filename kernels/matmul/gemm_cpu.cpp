@@ -25,8 +25,8 @@ void GemmPack(float* out, const float* b, const Gemm& g, int64_t n, int64_t firs
 }
 
 // Rows [0, rows) of c for panels [first, last) of n columns; a_block[kBlockK * kGemmRows] is for a transposed a.
-void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, const float* bias, int64_t rows, int64_t n, int64_t first,
-           int64_t last, float* a_block) {
+void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, const float* bias, int64_t rows, int64_t n,
+               int64_t first, int64_t last, float* a_block) {
   const float* a_rows[kGemmRows];
   float* c_rows[kGemmRows];
   for (int64_t r = 0; r < rows; ++r) c_rows[r] = c + r * g.c_row;
@@ -46,8 +46,8 @@ void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, con
     const Run run{0, count};
     for (int64_t p = first; p < last; ++p) {
       const int64_t width = kLayout.width(n, p);
-      compute_panel(rows, Tile{a_rows, 0, in_place ? g.a_k : kTileRows, &run, 1, packed + p * kPanel * g.k + k0 * width, width, c_rows,
-                               p * kPanel, kLayout.cols(n, p), k0 > 0, last_block && bias ? bias + p * kPanel : nullptr,
+      compute_panel(rows, Tile{a_rows, 0, in_place ? g.a_k : kTileRows, &run, 1, packed + p * kPanel * g.k + k0 * width, width,
+                               c_rows, p * kPanel, kLayout.cols(n, p), k0 > 0, last_block && bias ? bias + p * kPanel : nullptr,
                                last_block && g.relu});
     }
     k0 += count;
@@ -55,7 +55,8 @@ void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, con
 }
 
 void ReluGradient(float* out, const float* dy, const float* y, int64_t n) {
-  map_floats(out, n, [](VF g, VF v) { return hn::IfThenElse(hn::Le(v, hn::Zero(F32())), hn::Zero(F32()), g); }, dy, y);
+  map_floats(
+      out, n, [](VF g, VF v) { return hn::IfThenElse(hn::Le(v, hn::Zero(F32())), hn::Zero(F32()), g); }, dy, y);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -96,8 +97,8 @@ void gemm(Context& context, const Gemm& g) {
       const int64_t packs = (panels + kPackedPanels - 1) / kPackedPanels;
       context.pool().parallel_for(s_count * packs, [&](int64_t t, int) {
         const int64_t s = t / packs, first = t % packs * kPackedPanels;
-        HWY_DYNAMIC_DISPATCH(GemmPack)(packed.get() + s * size, g.b + (s0 + s) * g.b_batch + n0 * g.b_col, g, n, first,
-                                       std::min(first + kPackedPanels, panels));
+        HWY_DYNAMIC_DISPATCH(GemmPack)
+        (packed.get() + s * size, g.b + (s0 + s) * g.b_batch + n0 * g.b_col, g, n, first, std::min(first + kPackedPanels, panels));
       });
       const int64_t group = std::max(smallest, s_count * row_blocks * panels / kTasks), groups = (panels + group - 1) / group;
       context.pool().parallel_for(s_count * row_blocks * groups, [&](int64_t t, int worker) {

@@ -2,11 +2,10 @@
 //
 // | version | accepts | what it teaches |
 // |---|---|---|
-// | v1 register tile | all | three products, one tile loop (tile.cuh): what differs is which index is innermost in memory; bias and relu in the epilogue, relu's gradient in the load |
-// | v5 vectorised | lines in units of 16 bytes; gradients without relu | the same three as NT, NN and TN of matmul's main loop |
-// | v6 mma tf32 | as v5, by request | the same on tensor cores |
-// | dbias | all | a sum over columns (kernels/reduce/sums.cuh) |
-// Emulated only: no GPU has run these kernels yet.
+// | v1 register tile | all | three products, one tile loop (tile.cuh): what differs is which index is innermost in memory; bias and
+// relu in the epilogue, relu's gradient in the load | | v5 vectorised | lines in units of 16 bytes; gradients without relu | the
+// same three as NT, NN and TN of matmul's main loop | | v6 mma tf32 | as v5, by request | the same on tensor cores | | dbias | all
+// | a sum over columns (kernels/reduce/sums.cuh) | Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/linear.h"
@@ -77,7 +76,9 @@ struct LinearBiasStore {
 };
 
 template <class... A>
-bool accepts_all(A...) { return true; }
+bool accepts_all(A...) {
+  return true;
+}
 
 void forward_v1(Context& context, float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
   tile_product(context, LinearForwardProblem{1, p.rows, p.out, p.in, y, x, weight, {bias, p.activation == Activation::relu}});
@@ -90,7 +91,8 @@ void bias_gradient(Context& context, float* dbias, const float* dy, const float*
   const MaskedGradient gradient{dy, p.activation == Activation::relu ? y : nullptr};
   if (dbias) sum_columns(context, 1, p.rows, p.out, LinearBiasTerm{gradient, p.out}, LinearBiasStore{dbias});
 }
-void wgrad_v1(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y, const LinearParams& p) {
+void wgrad_v1(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
+              const LinearParams& p) {
   const MaskedGradient gradient{dy, p.activation == Activation::relu ? y : nullptr};
   tile_product(context, LinearWgradProblem{1, p.out, p.in, p.rows, dweight, gradient, x});
   bias_gradient(context, dbias, dy, y, p);
@@ -125,7 +127,8 @@ struct OnProducts {
   static bool supports_wgrad(float* dweight, float*, const float* dy, const float* x, const float*, const LinearParams& p) {
     return p.activation == Activation::none && fits(wgrad_product(dweight, dy, x, p));
   }
-  static void wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y, const LinearParams& p) {
+  static void wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
+                    const LinearParams& p) {
     kRun(context, wgrad_product(dweight, dy, x, p));
     bias_gradient(context, dbias, dy, y, p);
   }
@@ -157,7 +160,8 @@ void linear_forward(Context& context, float* y, const float* x, const float* wei
 void linear_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const LinearParams& p) {
   run_version(Op::linear, kDgrad, context, dx, dy, weight, y, p);
 }
-void linear_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y, const LinearParams& p) {
+void linear_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
+                  const LinearParams& p) {
   run_version(Op::linear, kWgrad, context, dweight, dbias, dy, x, y, p);
 }
 

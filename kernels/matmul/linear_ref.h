@@ -8,7 +8,9 @@ namespace graft::ref {
 
 // The two halves of a fused activation (none or relu) as conv2d and linear use it; complex T follows the real part.
 template <class T>
-T fused_activation(Activation f, T y) { return f == Activation::relu && std::real(y) < 0 ? T(0) : y; }
+T fused_activation(Activation f, T y) {
+  return f == Activation::relu && std::real(y) < 0 ? T(0) : y;
+}
 template <class T>
 T fused_gradient(Activation f, T dy, const T* y, int64_t i) {
   return f == Activation::relu && std::real(y[i]) <= 0 ? T(0) : dy;

@@ -4,12 +4,12 @@
 // |---|---|---|
 // | v1 naive | all | a thread an element of c; neighbours in a warp work down a column, so each load of a is 32 transactions |
 // | v2 coalesced | all | the same loop with neighbours along a row of c: a is one broadcast, b and c one transaction of 128 bytes |
-// | v3 shared tile | all | 32 x 32 tiles of a and b through shared memory, four elements a thread: each load from memory serves 32 products |
-// | v4 register tile | all | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load from shared memory serves 4 products |
-// | v5 vectorised | lines of a, b, c in units of 16 bytes | vectorised_kernels.cuh: 128 x 128, 8 x 8 elements a thread, float4 loads, two tiles in turns |
-// | v6 mma | lines of a and b in units of 16 bytes | mma_kernels.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
-// bf16 has v1 and v6. Sums are fp32 everywhere.
-// Emulated only: no GPU has run these kernels yet.
+// | v3 shared tile | all | 32 x 32 tiles of a and b through shared memory, four elements a thread: each load from memory serves 32
+// products | | v4 register tile | all | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load from shared
+// memory serves 4 products | | v5 vectorised | lines of a, b, c in units of 16 bytes | vectorised_kernels.cuh: 128 x 128, 8 x 8
+// elements a thread, float4 loads, two tiles in turns | | v6 mma | lines of a and b in units of 16 bytes | mma_kernels.cuh: tensor
+// cores; in fp32 by request, because it rounds to tf32 | bf16 has v1 and v6. Sums are fp32 everywhere. Emulated only: no GPU has
+// run these kernels yet.
 #include "kernels/common/ptx.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/simt.h"
@@ -52,8 +52,11 @@ __global__ void __launch_bounds__(kThreads) matmul_v1_v2(T* c, const T* a, const
 }
 
 // Tiles along x: all of n for one tile of m after the other.
-__global__ void __launch_bounds__(kSharedTileThreads) matmul_v3_shared_tile(float* c, const float* a, const float* b, MatmulParams p) {
-  struct Smem { float a[kSharedTile][kSharedTile + 1], b[kSharedTile][kSharedTile + 1]; };  // + 1: both orders without bank conflicts
+__global__ void __launch_bounds__(kSharedTileThreads)
+    matmul_v3_shared_tile(float* c, const float* a, const float* b, MatmulParams p) {
+  struct Smem {
+    float a[kSharedTile][kSharedTile + 1], b[kSharedTile][kSharedTile + 1];
+  };  // + 1: both orders without bank conflicts
   auto& s = shared<Smem>();
   constexpr int kStep = kSharedTile / kRowsPerThread;
   const int tx = int(threadIdx.x), ty = int(threadIdx.y);
@@ -102,19 +105,23 @@ struct MatmulProblem {
   __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { write(c + g * m * n, p, i * n + j, v); }
 };
 
-dim3 grid_of(const MatmulParams& p, int64_t blocks) { return dim3(unsigned(blocks), 1, unsigned(p.batch < kMaxBatch ? p.batch : kMaxBatch)); }
+dim3 grid_of(const MatmulParams& p, int64_t blocks) {
+  return dim3(unsigned(blocks), 1, unsigned(p.batch < kMaxBatch ? p.batch : kMaxBatch));
+}
 bool nothing(const MatmulParams& p) { return p.batch == 0 || p.m == 0 || p.n == 0; }
 
 template <class T>
-bool accepts_all(T*, const T*, const T*, const MatmulParams&) { return true; }
+bool accepts_all(T*, const T*, const T*, const MatmulParams&) {
+  return true;
+}
 
 template <Neighbours kNeighbours, class T>
 void run_v1_v2(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) {
   launch(matmul_v1_v2<kNeighbours, T>, grid_of(p, blocks_for(p.m * p.n, kThreads)), kThreads, 0, context, c, a, b, p);
 }
 void run_v3(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  launch(matmul_v3_shared_tile, grid_of(p, ceil_div(p.m, kSharedTile) * ceil_div(p.n, kSharedTile)), dim3(kSharedTile, kSharedTile / kRowsPerThread),
-         0, context, c, a, b, p);
+  launch(matmul_v3_shared_tile, grid_of(p, ceil_div(p.m, kSharedTile) * ceil_div(p.n, kSharedTile)),
+         dim3(kSharedTile, kSharedTile / kRowsPerThread), 0, context, c, a, b, p);
 }
 template <bool kTransposeA, bool kTransposeB>
 void run_v4_as(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
@@ -125,12 +132,18 @@ void run_v4(Context& context, float* c, const float* a, const float* b, const Ma
   else (p.transpose_b ? run_v4_as<false, true> : run_v4_as<false, false>)(context, c, a, b, p);
 }
 bool supports_v5(float* c, const float* a, const float* b, const MatmulParams& p) { return supports_vectorised({c, a, b, p}); }
-void run_v5(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) { vectorised_product(context, {c, a, b, p}); }
+void run_v5(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
+  vectorised_product(context, {c, a, b, p});
+}
 
 template <class T>
-bool supports_v6(T* c, const T* a, const T* b, const MatmulParams& p) { return supports_mma(MatrixProduct<T>{c, a, b, p}); }
+bool supports_v6(T* c, const T* a, const T* b, const MatmulParams& p) {
+  return supports_mma(MatrixProduct<T>{c, a, b, p});
+}
 template <class T>
-void run_v6(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) { mma_product(context, MatrixProduct<T>{c, a, b, p}); }
+void run_v6(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) {
+  mma_product(context, MatrixProduct<T>{c, a, b, p});
+}
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},

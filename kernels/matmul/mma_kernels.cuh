@@ -28,7 +28,7 @@ struct Mma {
   static constexpr int kDepth = 128 / sizeof(T);  // of k in a tile
   static constexpr int kStep = 2 * kChunk;        // of k in an instruction
   static constexpr bool kPairs = sizeof(T) == 2;
-  static constexpr int kStage = kTile * kDepth;   // elements of an operand
+  static constexpr int kStage = kTile * kDepth;  // elements of an operand
 };
 
 // A tile of an operand in shared memory: kTile of m or n ("outer") by kDepth of k.
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) product_v6_mma(MatrixProduct<T> p) {
       __syncthreads();
       fill(step + kStages - 1);
       const T *sa = tile_a(step), *sb = tile_b(step);
-#pragma unroll (M::kPairs ? M::kDepth / M::kStep : 1)  // unrolled, the addresses of tf32's single values would not fit in registers
+#pragma unroll(M::kPairs ? M::kDepth / M::kStep : 1)  // unrolled, the addresses of tf32's single values would not fit in registers
       for (int kk = 0; kk < M::kDepth; kk += M::kStep) {
         uint32_t fa[kWarpM / 16][4], fb[kWarpN / 16][4];
 #pragma unroll

@@ -9,10 +9,12 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 constexpr int kTile = 128, kDepth = 16, kThreads = 256;
-constexpr int kLine = kTile + 4;                              // a multiple of float4 that is none of 32 banks
-constexpr int kPieces = kTile * kDepth / 4 / kThreads;        // float4 of each operand a thread
+constexpr int kLine = kTile + 4;                        // a multiple of float4 that is none of 32 banks
+constexpr int kPieces = kTile * kDepth / 4 / kThreads;  // float4 of each operand a thread
 
-struct Stage { float a[kDepth][kLine], b[kDepth][kLine]; };
+struct Stage {
+  float a[kDepth][kLine], b[kDepth][kLine];
+};
 
 // A tile of an operand: `outer` is m or n. In memory its lines run along k or along outer; in shared memory always along
 // outer, so that the inner loop reads float4.
@@ -29,7 +31,8 @@ struct Operand {
     for (int i = 0; i < kPieces; ++i) {
       const int piece = int(threadIdx.x) + i * kThreads;
       const int64_t o = outer0 + outer(piece), at = k0 + k(piece);
-      v[i] = o < outers && at < ks ? *reinterpret_cast<const float4*>(x + (kAlongK ? o * ks + at : at * outers + o)) : make_float4(0, 0, 0, 0);
+      v[i] = o < outers && at < ks ? *reinterpret_cast<const float4*>(x + (kAlongK ? o * ks + at : at * outers + o))
+                                   : make_float4(0, 0, 0, 0);
     }
   }
   static __device__ void store(float (&s)[kDepth][kLine], const float4 (&v)[kPieces]) {
@@ -44,13 +47,16 @@ struct Operand {
 
 // Elements 4 t .. 4 t + 3 of each half of a line: neighbouring threads read neighbouring float4.
 __device__ inline void read_eight(float (&v)[8], const float* line, int t) {
-  const float4 low = *reinterpret_cast<const float4*>(line + 4 * t), high = *reinterpret_cast<const float4*>(line + kTile / 2 + 4 * t);
+  const float4 low = *reinterpret_cast<const float4*>(line + 4 * t),
+               high = *reinterpret_cast<const float4*>(line + kTile / 2 + 4 * t);
   v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w, v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
 
 template <bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(kThreads) product_v5_vectorised(MatrixProduct<float> p) {
-  struct Smem { Stage stage[2]; };
+  struct Smem {
+    Stage stage[2];
+  };
   auto& s = shared<Smem>();
   const int64_t m = p.shape.m, n = p.shape.n, k = p.shape.k, tiles_n = ceil_div(n, kTile);
   const int64_t m0 = blockIdx.x / tiles_n * kTile, n0 = blockIdx.x % tiles_n * kTile;

@@ -45,9 +45,8 @@ struct StoreDeviation {
   }
 };
 
-__global__ void __launch_bounds__(kThreads)
-    batch_norm_v1(float* y, const float* x, const float* weight, const float* bias, const float* mean, const float* rstd,
-                  int64_t channels, int64_t size) {
+__global__ void __launch_bounds__(kThreads) batch_norm_v1(float* y, const float* x, const float* weight, const float* bias,
+                                                          const float* mean, const float* rstd, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;
@@ -93,8 +92,8 @@ __global__ void __launch_bounds__(kThreads)
   y[i] = (x[i] - mean[c]) / sqrtf(var[c] + eps) * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    batch_norm_frozen_dx_v1(float* dx, const float* dy, const float* weight, const float* var, float eps, int64_t channels, int64_t size) {
+__global__ void __launch_bounds__(kThreads) batch_norm_frozen_dx_v1(float* dx, const float* dy, const float* weight,
+                                                                    const float* var, float eps, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;

@@ -28,8 +28,7 @@ HWY_INLINE void sum_rows(int64_t rows, VF (&sums)[kSums], F f) {
   for (; r + 4 <= rows; r += 4)
     for (int i = 0; i < 4; ++i) f(r + i, chains[i]);
   for (; r < rows; ++r) f(r, chains[0]);
-  for (int k = 0; k < kSums; ++k)
-    sums[k] = hn::Add(hn::Add(chains[0][k], chains[1][k]), hn::Add(chains[2][k], chains[3][k]));
+  for (int k = 0; k < kSums; ++k) sums[k] = hn::Add(hn::Add(chains[0][k], chains[1][k]), hn::Add(chains[2][k], chains[3][k]));
 }
 
 // Of x[rows, C]: mean[C] and what is missing of it in error[C], as the float of a large mean is too coarse for its
@@ -69,8 +68,7 @@ void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channel
 }
 
 // y = (x - center) scale + shift.
-void Apply(float* y, const float* x, int64_t rows, int64_t channels, const float* center, const float* scale,
-           const float* shift) {
+void Apply(float* y, const float* x, int64_t rows, int64_t channels, const float* center, const float* scale, const float* shift) {
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels)
     for_vectors(channels, [&](int64_t c, auto lanes) {
       const VF d = hn::Sub(lanes.load(x + c), lanes.load(center + c));
@@ -91,9 +89,7 @@ void ApplyGradient(float* dx, const float* dy, const float* x, int64_t rows, int
 
 void Multiply(float* dx, const float* dy, int64_t rows, int64_t channels, const float* scale) {
   for (int64_t r = 0; r < rows; ++r, dy += channels, dx += channels)
-    for_vectors(channels, [&](int64_t c, auto lanes) {
-      lanes.store(hn::Mul(lanes.load(dy + c), lanes.load(scale + c)), dx + c);
-    });
+    for_vectors(channels, [&](int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(dy + c), lanes.load(scale + c)), dx + c); });
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -139,9 +135,7 @@ void channel_moments(Context& context, const float* x, const Extent& e, double* 
   });
   context.pool().parallel_for(e.batches, [&](int64_t b, int) {
     const float* sample = partial.get() + 3 * b * chunks * C;
-    const auto chunk_mean = [&](int64_t k, int64_t c) {
-      return double(sample[3 * k * C + c]) + sample[(3 * k + 1) * C + c];
-    };
+    const auto chunk_mean = [&](int64_t k, int64_t c) { return double(sample[3 * k * C + c]) + sample[(3 * k + 1) * C + c]; };
     double *m = mean + b * C, *v = var + b * C;
     std::fill_n(m, C, 0.0);
     std::fill_n(v, C, 0.0);
@@ -156,8 +150,8 @@ void channel_moments(Context& context, const float* x, const Extent& e, double* 
 }
 
 // sum_dy, sum_dyx [batches, C]: of dy and dy (x - center); center[batches, C]
-void channel_gradient_sums(Context& context, const float* dy, const float* x, const Extent& e, const float* center,
-                           double* sum_dy, double* sum_dyx) {
+void channel_gradient_sums(Context& context, const float* dy, const float* x, const Extent& e, const float* center, double* sum_dy,
+                           double* sum_dyx) {
   const int64_t chunks = e.chunks(), C = e.channels;
   auto partial = context.scratch<float>(size_t(2 * e.batches * chunks * C));
   for_chunks(context, e, [&](int64_t b, int64_t chunk, int64_t at, int64_t rows) {
@@ -177,8 +171,8 @@ void channel_gradient_sums(Context& context, const float* dy, const float* x, co
 
 // y = (x - mean) rstd weight + bias with mean, rstd [batches, groups] of `width` channels. The float nearest to the
 // mean is taken off first, the rest of it goes into the shift.
-void normalise(Context& context, float* y, const float* x, const Extent& e, int64_t width, const double* mean,
-               const double* rstd, const float* weight, const float* bias) {
+void normalise(Context& context, float* y, const float* x, const Extent& e, int64_t width, const double* mean, const double* rstd,
+               const float* weight, const float* bias) {
   const int64_t n = e.batches * e.channels;
   auto center = context.scratch<float>(size_t(n)), scale = context.scratch<float>(size_t(n)),
        shift = context.scratch<float>(size_t(n));
@@ -196,8 +190,8 @@ void normalise(Context& context, float* y, const float* x, const Extent& e, int6
 }
 
 // mean, rstd [batches, groups] from the channels' moments.
-void group_moments(const Extent& e, int64_t width, double eps, const double* channel_mean, const double* channel_var,
-                   double* mean, double* rstd) {
+void group_moments(const Extent& e, int64_t width, double eps, const double* channel_mean, const double* channel_var, double* mean,
+                   double* rstd) {
   for (int64_t g = 0; g < e.batches * e.channels / width; ++g) {
     double m = 0, var = 0;
     for (int64_t i = g * width; i < (g + 1) * width; ++i) m += channel_mean[i] / double(width);
@@ -285,8 +279,7 @@ void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, fl
 
 void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
                          const float* weight, const float* mean, const float* rstd, const BatchNormParams& p) {
-  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd,
-                      {1, p.rows, p.channels, p.channels, p.eps});
+  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, {1, p.rows, p.channels, p.channels, p.eps});
 }
 
 void batch_norm_frozen_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
@@ -299,9 +292,8 @@ void batch_norm_frozen_forward(Context& context, float* y, const float* x, const
   normalise(context, y, x, {1, p.rows, p.channels}, 1, m.get(), s.get(), weight, bias);
 }
 
-void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy,
-                                const float* x, const float* weight, const float* mean, const float* var,
-                                const BatchNormParams& p) {
+void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
+                                const float* weight, const float* mean, const float* var, const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
   auto sum_dy = context.scratch<double>(size_t(p.channels)), sum_dyx = context.scratch<double>(size_t(p.channels));
   auto scale = context.scratch<float>(size_t(p.channels));

@@ -42,8 +42,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    group_norm_dx_v1(float* dx, const float* dy, const float* x, const float* weight, const float* mean, const float* rstd, GroupNormParams p) {
+__global__ void __launch_bounds__(kThreads) group_norm_dx_v1(float* dx, const float* dy, const float* x, const float* weight,
+                                                             const float* mean, const float* rstd, GroupNormParams p) {
   auto& warps = shared<WarpSums<2>>();
   const int64_t set = blockIdx.x, n = group_size(p);
   const float m = mean[set], s = rstd[set];
@@ -90,9 +90,11 @@ void group_norm_forward(Context& context, float* y, float* mean, float* rstd, co
 
 void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
                          const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
-  if (dx) launch_blocks(context, p.batches * p.groups, block_threads(group_size(p)), group_norm_dx_v1, dx, dy, x, weight, mean, rstd, p);
+  if (dx)
+    launch_blocks(context, p.batches * p.groups, block_threads(group_size(p)), group_norm_dx_v1, dx, dy, x, weight, mean, rstd, p);
   if (dweight || dbias)
-    sum_columns(context, 1, p.batches * p.rows, p.channels, GroupParameterTerm{dy, x, mean, rstd, p}, StoreGroupParameters{dweight, dbias});
+    sum_columns(context, 1, p.batches * p.rows, p.channels, GroupParameterTerm{dy, x, mean, rstd, p},
+                StoreGroupParameters{dweight, dbias});
 }
 
 void layer_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,

@@ -21,8 +21,8 @@ HWY_INLINE VF load_or_set(const float* p, int64_t c, Lanes lanes, float otherwis
   return p ? lanes.load(p + c) : hn::Set(F32(), otherwise);
 }
 
-void LayerNormRow(float* y, float* mean, float* rstd, const float* x, const float* weight, const float* bias,
-                  int64_t channels, double eps) {
+void LayerNormRow(float* y, float* mean, float* rstd, const float* x, const float* weight, const float* bias, int64_t channels,
+                  double eps) {
   const F32 d;
   VF sum = hn::Zero(d), error = hn::Zero(d), squares = hn::Zero(d);
   for_vectors(channels, [&](int64_t c, auto lanes) { sum = hn::Add(sum, lanes.load(x + c)); });
@@ -54,8 +54,7 @@ void LayerNormRowGradient(float* dx, const float* dy, const float* x, const floa
     sum_g = hn::Add(sum_g, g);
     sum_gx = hn::MulAdd(g, hn::Mul(hn::Sub(lanes.load(x + c), center), scale), sum_gx);
   });
-  const VF mean_g = hn::Set(d, sum_lanes(sum_g) / float(channels)),
-           mean_gx = hn::Set(d, sum_lanes(sum_gx) / float(channels));
+  const VF mean_g = hn::Set(d, sum_lanes(sum_g) / float(channels)), mean_gx = hn::Set(d, sum_lanes(sum_gx) / float(channels));
   for_vectors(channels, [&](int64_t c, auto lanes) {
     const VF g = hn::Mul(lanes.load(dy + c), load_or_set(weight, c, lanes, 1));
     const VF xhat = hn::Mul(hn::Sub(lanes.load(x + c), center), scale);
@@ -64,8 +63,8 @@ void LayerNormRowGradient(float* dx, const float* dy, const float* x, const floa
 }
 
 // dweight[C] and dbias[C] of rows [begin, end).
-void LayerNormParameters(float* dweight, float* dbias, const float* dy, const float* x, const float* mean,
-                         const float* rstd, int64_t begin, int64_t end, int64_t channels) {
+void LayerNormParameters(float* dweight, float* dbias, const float* dy, const float* x, const float* mean, const float* rstd,
+                         int64_t begin, int64_t end, int64_t channels) {
   const F32 d;
   for_vectors(channels, [&](int64_t c, auto lanes) {
     VF w = hn::Zero(d), b = hn::Zero(d);
@@ -95,9 +94,8 @@ static int64_t chunk_rows(int64_t channels) { return std::max<int64_t>(1, (1 << 
 void layer_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
                         const float* bias, const LayerNormParams& p) {
   context.pool().parallel_range(p.rows, chunk_rows(p.channels), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      HWY_DYNAMIC_DISPATCH(LayerNormRow)
-      (y + r * p.channels, mean + r, rstd + r, x + r * p.channels, weight, bias, p.channels, p.eps);
+    for (int64_t r = begin; r < end; ++r) HWY_DYNAMIC_DISPATCH(LayerNormRow)
+    (y + r * p.channels, mean + r, rstd + r, x + r * p.channels, weight, bias, p.channels, p.eps);
   });
 }
 

@@ -46,9 +46,8 @@ HWY_INLINE void with_denominators(const float* x, float* padded, const LrnParams
 }
 
 void LrnRow(float* y, const float* x, float* padded, const LrnParams& p) {
-  with_denominators(x, padded, p, [&](int64_t c, auto lanes, VF v, VF d) {
-    lanes.store(hn::Mul(v, inverse_power(d, p.beta)), y + c);
-  });
+  with_denominators(x, padded, p,
+                    [&](int64_t c, auto lanes, VF v, VF d) { lanes.store(hn::Mul(v, inverse_power(d, p.beta)), y + c); });
 }
 
 void LrnRowGradient(float* dx, const float* dy, const float* x, float* padded, const LrnParams& p) {

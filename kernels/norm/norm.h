@@ -36,29 +36,27 @@ struct LrnParams {
 
 // running_mean, running_var [C]: updated in place, running_var with the unbiased variance; null to keep none.
 template <class T>
-using BatchNormForward = void(Context&, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x,
-                              const T* weight, const T* bias, const BatchNormParams&);
+using BatchNormForward = void(Context&, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
+                              const T* bias, const BatchNormParams&);
 template <class T>
-using BatchNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                               const T* mean, const T* rstd, const BatchNormParams&);
+using BatchNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                               const T* rstd, const BatchNormParams&);
 template <class T>
-using BatchNormFrozenForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const T* mean,
-                                    const T* var, const BatchNormParams&);
+using BatchNormFrozenForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const T* mean, const T* var,
+                                    const BatchNormParams&);
 template <class T>
-using BatchNormFrozenBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                                     const T* mean, const T* var, const BatchNormParams&);
+using BatchNormFrozenBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                                     const T* var, const BatchNormParams&);
 template <class T>
-using GroupNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                              const GroupNormParams&);
+using GroupNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const GroupNormParams&);
 template <class T>
-using GroupNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                               const T* mean, const T* rstd, const GroupNormParams&);
+using GroupNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                               const T* rstd, const GroupNormParams&);
 template <class T>
-using LayerNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                              const LayerNormParams&);
+using LayerNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const LayerNormParams&);
 template <class T>
-using LayerNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                               const T* mean, const T* rstd, const LayerNormParams&);
+using LayerNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                               const T* rstd, const LayerNormParams&);
 template <class T>
 using LrnForward = void(Context&, T* y, const T* x, const LrnParams&);
 template <class T>

@@ -17,8 +17,7 @@ void for_group(const GroupNormParams& p, int64_t b, int64_t g, F f) {
 }
 
 template <class T>
-void group_norm_forward(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                        const GroupNormParams& p) {
+void group_norm_forward(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const GroupNormParams& p) {
   using std::sqrt;
   const T n = T(p.rows * (p.channels / p.groups));
   for (int64_t b = 0; b < p.batches; ++b)
@@ -30,9 +29,8 @@ void group_norm_forward(Context&, T* y, T* mean, T* rstd, const T* x, const T* w
       m = sum / n;
       for_group(p, b, g, [&](int64_t, int64_t i) { squares += (x[i] - m) * (x[i] - m); });
       s = T(1) / sqrt(squares / n + T(p.eps));
-      for_group(p, b, g, [&](int64_t c, int64_t i) {
-        y[i] = (x[i] - m) * s * (weight ? weight[c] : T(1)) + (bias ? bias[c] : T(0));
-      });
+      for_group(p, b, g,
+                [&](int64_t c, int64_t i) { y[i] = (x[i] - m) * s * (weight ? weight[c] : T(1)) + (bias ? bias[c] : T(0)); });
     }
 }
 
@@ -65,8 +63,8 @@ inline GroupNormParams as_groups(const BatchNormParams& p) { return {1, p.rows, 
 inline GroupNormParams as_groups(const LayerNormParams& p) { return {p.rows, 1, p.channels, 1, p.eps}; }
 
 template <class T>
-void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x,
-                        const T* weight, const T* bias, const BatchNormParams& p) {
+void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
+                        const T* bias, const BatchNormParams& p) {
   group_norm_forward(context, y, mean, rstd, x, weight, bias, as_groups(p));
   const T unbiased = T(p.rows) / T(p.rows - 1);
   for (int64_t c = 0; c < p.channels; ++c) {
@@ -77,8 +75,8 @@ void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mea
 }
 
 template <class T>
-void batch_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                         const T* mean, const T* rstd, const BatchNormParams& p) {
+void batch_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                         const T* rstd, const BatchNormParams& p) {
   group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
 }
 
@@ -93,8 +91,8 @@ void batch_norm_frozen_forward(Context&, T* y, const T* x, const T* weight, cons
 }
 
 template <class T>
-void batch_norm_frozen_backward(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                                const T* mean, const T* var, const BatchNormParams& p) {
+void batch_norm_frozen_backward(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                                const T* var, const BatchNormParams& p) {
   using std::sqrt;
   if (dweight) std::fill_n(dweight, p.channels, T(0));
   if (dbias) std::fill_n(dbias, p.channels, T(0));
@@ -114,8 +112,8 @@ void layer_norm_forward(Context& context, T* y, T* mean, T* rstd, const T* x, co
 }
 
 template <class T>
-void layer_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight,
-                         const T* mean, const T* rstd, const LayerNormParams& p) {
+void layer_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
+                         const T* rstd, const LayerNormParams& p) {
   group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
 }
 

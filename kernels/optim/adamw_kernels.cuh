@@ -42,12 +42,12 @@ __global__ void __launch_bounds__(kThreads) adamw_v1(const __grid_constant__ Tab
 
 void adamw_step(Context& context, std::span<const AdamwTensor<float>> tensors, const AdamwParams& p) {
   const double t = double(p.step);
-  const AdamwConstants constants{float(1 - p.beta1), float(p.beta2), float(1 - p.beta2),
-                                 float(std::sqrt(1 - std::pow(p.beta2, t))), float(p.epsilon)};
+  const AdamwConstants constants{float(1 - p.beta1), float(p.beta2), float(1 - p.beta2), float(std::sqrt(1 - std::pow(p.beta2, t))),
+                                 float(p.epsilon)};
   std::vector<AdamwItem> items;
   for (const auto& x : tensors)
-    items.push_back({x.weight, x.grad, x.mean, x.square, x.n, float(1 - x.lr * x.weight_decay),
-                     float(x.lr / (1 - std::pow(p.beta1, t)))});
+    items.push_back(
+        {x.weight, x.grad, x.mean, x.square, x.n, float(1 - x.lr * x.weight_decay), float(x.lr / (1 - std::pow(p.beta1, t)))});
   const auto step = [&]<int kCapacity>() {
     for_tables<kCapacity>(std::span<const AdamwItem>(items), [&](const auto& table, int64_t blocks) {
       launch_blocks(context, blocks, kThreads, adamw_v1<kCapacity>, table, constants);

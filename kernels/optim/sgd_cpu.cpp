@@ -13,8 +13,7 @@ namespace graft::cpu::HWY_NAMESPACE {
 
 void Sgd(const SgdTensor<float>& t, int64_t begin, int64_t end, const SgdParams& p) {
   const F32 d;
-  const VF lr = hn::Set(d, float(t.lr)), decay = hn::Set(d, float(t.weight_decay)),
-           momentum = hn::Set(d, float(p.momentum));
+  const VF lr = hn::Set(d, float(t.lr)), decay = hn::Set(d, float(t.weight_decay)), momentum = hn::Set(d, float(p.momentum));
   for_vectors(end - begin, [&](int64_t i, auto lanes) {
     i += begin;
     const VF w = lanes.load(t.weight + i);

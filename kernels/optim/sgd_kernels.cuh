@@ -22,7 +22,8 @@ struct SgdItem {
 };
 
 template <int kCapacity>
-__global__ void __launch_bounds__(kThreads) sgd_v1(const __grid_constant__ Table<SgdItem, kCapacity> table, float momentum, bool nesterov) {
+__global__ void __launch_bounds__(kThreads)
+    sgd_v1(const __grid_constant__ Table<SgdItem, kCapacity> table, float momentum, bool nesterov) {
   for_piece(table, [=](const SgdItem& t, int64_t i) {
     const float w = t.weight[i];
     float g = fmaf(t.decay, w, t.grad[i]);

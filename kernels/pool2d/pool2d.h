@@ -30,8 +30,7 @@ struct PoolSpan {
 };
 constexpr PoolSpan pool_span(int64_t out, int64_t size, int64_t kernel, const Pool2dParams& p) {
   const int64_t start = out * p.stride - p.padding;
-  return {start, std::max<int64_t>(start, 0), std::min(start + kernel, size),
-          std::min(start + kernel, size + p.padding) - start};
+  return {start, std::max<int64_t>(start, 0), std::min(start + kernel, size), std::min(start + kernel, size + p.padding) - start};
 }
 
 // tap[N, OH, OW, C]: which element of its window is the maximum, counted row-major from the window's unclipped corner;

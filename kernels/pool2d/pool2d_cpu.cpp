@@ -17,19 +17,15 @@ using I32 = hn::RebindToSigned<F32>;
 using VI = hn::Vec<I32>;
 
 HWY_INLINE void store_taps(VI v, int32_t* p, Whole) { hn::StoreU(v, I32(), p); }
-HWY_INLINE void store_taps(VI v, int32_t* p, Part part) {
-  part.store(hn::BitCast(F32(), v), reinterpret_cast<float*>(p));
-}
+HWY_INLINE void store_taps(VI v, int32_t* p, Part part) { part.store(hn::BitCast(F32(), v), reinterpret_cast<float*>(p)); }
 HWY_INLINE VI load_taps(const int32_t* p, Whole) { return hn::LoadU(I32(), p); }
-HWY_INLINE VI load_taps(const int32_t* p, Part part) {
-  return hn::BitCast(I32(), part.load(reinterpret_cast<const float*>(p)));
-}
+HWY_INLINE VI load_taps(const int32_t* p, Part part) { return hn::BitCast(I32(), part.load(reinterpret_cast<const float*>(p))); }
 
 // The maximum of kh x kw pixels, `row` floats from one image row to the next, and where it was: first, first + 1, ..
 // by columns, first + step by rows. A compile-time 2 or 3 unrolls the window; 0 takes the sizes at run time.
 template <int kSize, class Lanes>
-HWY_INLINE void max_window(const float* x, int64_t row, int64_t c, int64_t kh, int64_t kw, int32_t first, int32_t step,
-                           Lanes lanes, float* y, int32_t* tap) {
+HWY_INLINE void max_window(const float* x, int64_t row, int64_t c, int64_t kh, int64_t kw, int32_t first, int32_t step, Lanes lanes,
+                           float* y, int32_t* tap) {
   const I32 di;
   if constexpr (kSize > 0) kh = kw = kSize;
   VF best = lanes.load(x);
@@ -56,8 +52,8 @@ void max_row(float* y, int32_t* tap, const float* x, int64_t row, const Pool2dPa
     const int32_t first = int32_t((rows.begin - rows.start) * p.kw + columns.begin - columns.start);
     const auto window = [&]<int kFixed>() {
       for_vectors(p.c, [&](int64_t c, auto lanes) {
-        max_window<kFixed>(image + columns.begin * p.c + c, p.w * p.c, p.c, kh, kw, first, int32_t(p.kw), lanes,
-                           y + out + c, tap ? tap + out + c : nullptr);
+        max_window<kFixed>(image + columns.begin * p.c + c, p.w * p.c, p.c, kh, kw, first, int32_t(p.kw), lanes, y + out + c,
+                           tap ? tap + out + c : nullptr);
       });
     };
     if (kh == kSize && kw == kSize) window.template operator()<kSize>();
@@ -84,8 +80,7 @@ void AvgForward(float* y, const float* x, int64_t begin, int64_t end, const Pool
       for_vectors(p.c, [&](int64_t c, auto lanes) {
         VF sum = hn::Zero(d);
         for (int64_t h = rows.begin; h < rows.end; ++h)
-          for (int64_t w = columns.begin; w < columns.end; ++w)
-            sum = hn::Add(sum, lanes.load(image + (h * p.w + w) * p.c + c));
+          for (int64_t w = columns.begin; w < columns.end; ++w) sum = hn::Add(sum, lanes.load(image + (h * p.w + w) * p.c + c));
         lanes.store(hn::Mul(sum, scale), y + (row * p.ow + ow) * p.c + c);
       });
     }
@@ -129,8 +124,7 @@ void MaxBackward(float* dx, const float* dy, const int32_t* tap, int64_t begin, 
 
 void AvgBackward(float* dx, const float* dy, int64_t begin, int64_t end, const Pool2dParams& p) {
   gather(dx, begin, end, p, [&](int64_t window, int64_t c, auto lanes) {
-    const PoolSpan rows = pool_span(window / p.ow % p.oh, p.h, p.kh, p),
-                   columns = pool_span(window % p.ow, p.w, p.kw, p);
+    const PoolSpan rows = pool_span(window / p.ow % p.oh, p.h, p.kh, p), columns = pool_span(window % p.ow, p.w, p.kw, p);
     const VF g = hn::Mul(lanes.load(dy + window * p.c + c), hn::Set(F32(), 1.0f / float(rows.padded * columns.padded)));
     return [=](int32_t) { return g; };
   });

@@ -56,15 +56,14 @@ HWY_INLINE VF term(Lanes lanes, const float* x, const float* f, bool f_repeated,
   return hn::Mul(v, f_repeated ? hn::Set(F32(), *f) : lanes.load(f + i));
 }
 
-void SumTasks(float* sums, const float* x, const float* f, const SumRepeatsParams& p, const SumPlan& plan,
-              float divisor, int64_t first, int64_t last) {
+void SumTasks(float* sums, const float* x, const float* f, const SumRepeatsParams& p, const SumPlan& plan, float divisor,
+              int64_t first, int64_t last) {
   const F32 d;
   const VF by = hn::Set(d, divisor);
   const int64_t n = p.dims[3];
   const bool f_repeated = p.factor_strides[3] == 0;
   for (int64_t task = first; task < last; ++task) {
-    const int64_t stretch = plan.inner_kept ? task % plan.pieces : 0,
-                  rest = plan.inner_kept ? task / plan.pieces : task;
+    const int64_t stretch = plan.inner_kept ? task % plan.pieces : 0, rest = plan.inner_kept ? task / plan.pieces : task;
     const int64_t kept = rest / plan.chunks, begin = rest % plan.chunks * plan.chunk,
                   end = std::min(plan.units, begin + plan.chunk);
     const RowWalk base(plan.kept_dims, plan.x_strides, p.factor_strides, kept);
@@ -98,8 +97,7 @@ void SumTasks(float* sums, const float* x, const float* f, const SumRepeatsParam
 }
 
 // out[kept, width] = partial[kept, chunks, width] summed over the chunks in order, for places [first, last) of out.
-void SumChunks(float* out, const float* partial, int64_t chunks, int64_t width, float divisor, int64_t first,
-               int64_t last) {
+void SumChunks(float* out, const float* partial, int64_t chunks, int64_t width, float divisor, int64_t first, int64_t last) {
   const F32 d;
   for (int64_t i = first; i < last;) {
     const int64_t row = i / width, j = i % width, size = std::min(last - i, width - j);
@@ -138,10 +136,9 @@ void sum_repeats(Context& context, float* out, const float* x, const float* f, c
   if (plan.chunks == 1) return run(out, float(p.divisor));
   const auto partial = context.scratch<float>(size_t(plan.kept * plan.chunks * plan.width));
   run(partial.get(), 1);
-  context.pool().parallel_range(
-      outputs, std::max<int64_t>(1, 2 * SumPlan::kPiece / plan.chunks), [&](int64_t first, int64_t last) {
-        HWY_DYNAMIC_DISPATCH(SumChunks)(out, partial.get(), plan.chunks, plan.width, float(p.divisor), first, last);
-      });
+  context.pool().parallel_range(outputs, std::max<int64_t>(1, 2 * SumPlan::kPiece / plan.chunks), [&](int64_t first, int64_t last) {
+    HWY_DYNAMIC_DISPATCH(SumChunks)(out, partial.get(), plan.chunks, plan.width, float(p.divisor), first, last);
+  });
 }
 
 }  // namespace graft::cpu

@@ -137,8 +137,8 @@ void sum_columns(Context& context, int64_t outer, int64_t n, int64_t inner, Term
   if (chunks <= 1)
     return launch_blocks(context, outer * tiles, kThreads, sum_columns_v1<Term, Store>, n, inner, kChunk, int64_t{1}, term, store);
   const auto partial = device_scratch<float>(context, size_t(outer * chunks * inner * N));
-  launch_blocks(context, outer * chunks * tiles, kThreads, sum_columns_v1<Term, StorePartial<N>>, n, inner, kChunk, chunks,
-                term, StorePartial<N>{partial.get(), inner});
+  launch_blocks(context, outer * chunks * tiles, kThreads, sum_columns_v1<Term, StorePartial<N>>, n, inner, kChunk, chunks, term,
+                StorePartial<N>{partial.get(), inner});
   launch_blocks(context, outer * tiles, kThreads, sum_columns_v1<PartialTerm<N>, Store>, chunks, inner, chunks, int64_t{1},
                 PartialTerm<N>{partial.get(), chunks, inner}, store);
 }

@@ -28,9 +28,8 @@ void SoftmaxGradient(float* dx, const float* dy, const float* y, int64_t rows, i
     VF sum = hn::Zero(F32());
     for_vectors(cols, [&](int64_t c, auto lanes) { sum = hn::MulAdd(lanes.load(dy + c), lanes.load(y + c), sum); });
     const VF dot = hn::Set(F32(), sum_lanes(sum));
-    for_vectors(cols, [&](int64_t c, auto lanes) {
-      lanes.store(hn::Mul(lanes.load(y + c), hn::Sub(lanes.load(dy + c), dot)), dx + c);
-    });
+    for_vectors(cols,
+                [&](int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(y + c), hn::Sub(lanes.load(dy + c), dot)), dx + c); });
   }
 }
 
@@ -38,8 +37,7 @@ void LogSoftmax(float* y, const float* x, int64_t rows, int64_t cols) {
   for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
     const float max = row_max(x, cols), sum = sum_exp(x, cols, max, [](int64_t, auto, VF) {});
     const VF vmax = hn::Set(F32(), max), log_sum = hn::Set(F32(), std::log(sum));
-    for_vectors(cols,
-                [&](int64_t c, auto lanes) { lanes.store(hn::Sub(hn::Sub(lanes.load(x + c), vmax), log_sum), y + c); });
+    for_vectors(cols, [&](int64_t c, auto lanes) { lanes.store(hn::Sub(hn::Sub(lanes.load(x + c), vmax), log_sum), y + c); });
   }
 }
 

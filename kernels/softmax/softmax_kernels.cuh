@@ -78,7 +78,8 @@ template <Form kForm>
 void backward(Context& context, float* dx, const float* dy, const float* y, const SoftmaxParams& p) {
   if (p.rows == 0 || p.cols == 0) return;
   if (p.cols > kLongRow) return launch(softmax_backward_v2<kForm>, dim3(unsigned(p.rows)), kThreads, 0, context, dx, dy, y, p);
-  launch(softmax_backward_v1<kForm>, dim3(unsigned(ceil_div(p.rows, kRowsPerBlock))), dim3(32, kRowsPerBlock), 0, context, dx, dy, y, p);
+  launch(softmax_backward_v1<kForm>, dim3(unsigned(ceil_div(p.rows, kRowsPerBlock))), dim3(32, kRowsPerBlock), 0, context, dx, dy,
+         y, p);
 }
 
 }  // namespace
@@ -87,9 +88,7 @@ void softmax_forward(Context& c, float* y, const float* x, const SoftmaxParams& 
 void softmax_backward(Context& c, float* dx, const float* dy, const float* y, const SoftmaxParams& p) {
   backward<Form::softmax>(c, dx, dy, y, p);
 }
-void log_softmax_forward(Context& c, float* y, const float* x, const SoftmaxParams& p) {
-  forward<Form::log_softmax>(c, y, x, p);
-}
+void log_softmax_forward(Context& c, float* y, const float* x, const SoftmaxParams& p) { forward<Form::log_softmax>(c, y, x, p); }
 void log_softmax_backward(Context& c, float* dx, const float* dy, const float* y, const SoftmaxParams& p) {
   backward<Form::log_softmax>(c, dx, dy, y, p);
 }

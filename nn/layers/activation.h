@@ -14,12 +14,26 @@ class ActivationLayer : public Module {
   Activation kind_;
 };
 
-struct Identity : ActivationLayer { Identity() : ActivationLayer(Activation::none) {} };
-struct ReLU : ActivationLayer { ReLU() : ActivationLayer(Activation::relu) {} };
-struct ReLU6 : ActivationLayer { ReLU6() : ActivationLayer(Activation::relu6) {} };
-struct GELU : ActivationLayer { GELU() : ActivationLayer(Activation::gelu) {} };
-struct SiLU : ActivationLayer { SiLU() : ActivationLayer(Activation::silu) {} };
-struct Tanh : ActivationLayer { Tanh() : ActivationLayer(Activation::tanh) {} };
-struct Sigmoid : ActivationLayer { Sigmoid() : ActivationLayer(Activation::sigmoid) {} };
+struct Identity : ActivationLayer {
+  Identity() : ActivationLayer(Activation::none) {}
+};
+struct ReLU : ActivationLayer {
+  ReLU() : ActivationLayer(Activation::relu) {}
+};
+struct ReLU6 : ActivationLayer {
+  ReLU6() : ActivationLayer(Activation::relu6) {}
+};
+struct GELU : ActivationLayer {
+  GELU() : ActivationLayer(Activation::gelu) {}
+};
+struct SiLU : ActivationLayer {
+  SiLU() : ActivationLayer(Activation::silu) {}
+};
+struct Tanh : ActivationLayer {
+  Tanh() : ActivationLayer(Activation::tanh) {}
+};
+struct Sigmoid : ActivationLayer {
+  Sigmoid() : ActivationLayer(Activation::sigmoid) {}
+};
 
 }  // namespace graft::nn

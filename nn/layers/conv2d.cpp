@@ -8,8 +8,8 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options) : o
   const int64_t groups = options.groups;
   check<ShapeError>(in > 0 && out > 0 && kernel > 0, "conv2d: expected positive sizes, got in {} out {} kernel {}", in, out,
                     kernel);
-  check<ShapeError>(groups > 0 && in % groups == 0 && out % groups == 0,
-                    "conv2d: groups: expected a divisor of {} and {}, got {}", in, out, groups);
+  check<ShapeError>(groups > 0 && in % groups == 0 && out % groups == 0, "conv2d: groups: expected a divisor of {} and {}, got {}",
+                    in, out, groups);
   weight = Tensor::full({out, kernel, kernel, in / groups}, std::numeric_limits<double>::quiet_NaN());
   add_parameter("weight", weight);
   if (!options.bias) return;

@@ -29,8 +29,7 @@ void BatchNorm2d::reset(Init init, uint64_t key, const std::string& path) {
 }
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : NormLayer(channels, eps), groups_(groups) {
-  check<ShapeError>(groups > 0 && channels % groups == 0, "group_norm: groups: expected a divisor of {}, got {}", channels,
-                    groups);
+  check<ShapeError>(groups > 0 && channels % groups == 0, "group_norm: groups: expected a divisor of {}, got {}", channels, groups);
 }
 
 }  // namespace graft::nn

@@ -10,8 +10,7 @@ Ema::Ema(NamedTensors tensors, double decay) : tensors_(std::move(tensors)), dec
 }
 
 void Ema::update() {
-  for (size_t i = 0; i < tensors_.size(); ++i)
-    axpby_inplace(averages_[i].second, tensors_[i].second, 1 - decay_, decay_);
+  for (size_t i = 0; i < tensors_.size(); ++i) axpby_inplace(averages_[i].second, tensors_[i].second, 1 - decay_, decay_);
 }
 
 void Ema::swap() {

@@ -50,13 +50,11 @@ Tensor binary(const Tensor& a, const Tensor& b, Binary kind) {
   const Tensor y = Tensor::empty(broadcast(op_name(kind), a.shape(), b.shape()), a.dtype(), a.device());
   const BinaryParams p = collapse(kind, y.shape(), a.shape(), b.shape());
   call<BinaryForward>(Op::binary, Pass::forward, a, y, a, b, p);
-  const Tensor saved_a = kind == Binary::mul ? a.detach() : Tensor{},
-               saved_b = kind == Binary::mul ? b.detach() : Tensor{};
+  const Tensor saved_a = kind == Binary::mul ? a.detach() : Tensor{}, saved_b = kind == Binary::mul ? b.detach() : Tensor{};
   record(op_name(kind), y, {a, b}, [=, a_shape = a.shape(), b_shape = b.shape()](const Tensor& dy, const Needs& needs) {
     Tensor da, db;
     // A sum hands its gradient on as it is to an operand that is not repeated.
-    const bool pass_a = kind != Binary::mul && a_shape == dy.shape(),
-               pass_b = kind == Binary::add && b_shape == dy.shape();
+    const bool pass_a = kind != Binary::mul && a_shape == dy.shape(), pass_b = kind == Binary::add && b_shape == dy.shape();
     if (needs[0] && !pass_a) da = Tensor::empty(a_shape, dy.dtype(), dy.device());
     if (needs[1] && !pass_b) db = Tensor::empty(b_shape, dy.dtype(), dy.device());
     if (da || db) call<BinaryBackward>(Op::binary, Pass::backward, dy, da, db, dy, saved_a, saved_b, p);

@@ -14,18 +14,19 @@ Conv2dParams checked_params(const Tensor& x, const Tensor& weight, const Tensor&
   check<ShapeError>(o.stride >= 1 && o.padding >= 0 && o.dilation >= 1 && o.groups >= 1,
                     "conv2d: expected stride, dilation, groups >= 1 and padding >= 0, got {}, {}, {} and {}", o.stride, o.dilation,
                     o.groups, o.padding);
-  const Conv2dParams p{x.size(0),  x.size(1), x.size(2),  x.size(3),  weight.size(0), weight.size(1),
-                       weight.size(2), o.stride, o.padding, o.dilation, o.groups, o.activation};
+  const Conv2dParams p{x.size(0),      x.size(1), x.size(2), x.size(3),  weight.size(0), weight.size(1),
+                       weight.size(2), o.stride,  o.padding, o.dilation, o.groups,       o.activation};
   check<ShapeError>(p.c_in % p.groups == 0 && p.c_out % p.groups == 0,
                     "conv2d: groups: expected a divisor of {} input and {} output channels, got {}", p.c_in, p.c_out, p.groups);
-  check<ShapeError>(weight.size(3) == p.c_in / p.groups, "conv2d: weight: expected [Cout, kh, kw, {}] for x {} and {} groups, got {}",
-                    p.c_in / p.groups, x.shape(), p.groups, weight.shape());
+  check<ShapeError>(weight.size(3) == p.c_in / p.groups,
+                    "conv2d: weight: expected [Cout, kh, kw, {}] for x {} and {} groups, got {}", p.c_in / p.groups, x.shape(),
+                    p.groups, weight.shape());
   check<ShapeError>(!bias || bias.shape() == Shape{p.c_out}, "conv2d: bias: expected [{}], got {}", p.c_out,
                     bias ? bias.shape() : Shape{});
   const auto covers = [&](int64_t size, int64_t k) { return k >= 1 && size + 2 * p.padding >= p.dilation * (k - 1) + 1; };
   check<ShapeError>(covers(p.h, p.kh) && covers(p.w, p.kw),
-                    "conv2d: x: expected an image of at least the kernel {}x{} with dilation {}, got {} with padding {}", p.kh, p.kw,
-                    p.dilation, x.shape(), p.padding);
+                    "conv2d: x: expected an image of at least the kernel {}x{} with dilation {}, got {} with padding {}", p.kh,
+                    p.kw, p.dilation, x.shape(), p.padding);
   check_same("conv2d", x, {{"weight", &weight}, {"bias", &bias}});
   return p;
 }

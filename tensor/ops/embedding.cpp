@@ -9,10 +9,10 @@ namespace graft {
 Tensor embedding(const Tensor& weight, const Tensor& ids) {
   check<ShapeError>(weight.rank() == 2, "embedding: weight: expected [V, D], got {}", weight.shape());
   check<DtypeError>(ids.dtype() == DType::i64, "embedding: ids: expected i64, got {}", name(ids.dtype()));
-  check<DeviceError>(ids.device() == weight.device(), "embedding: ids: expected on {}, got on {}",
-                     name(weight.device().backend), name(ids.device().backend));
-  check<ShapeError>(ids.rank() < Shape::kMaxRank, "embedding: ids: expected at most {} dimensions, got {}",
-                    Shape::kMaxRank - 1, ids.shape());
+  check<DeviceError>(ids.device() == weight.device(), "embedding: ids: expected on {}, got on {}", name(weight.device().backend),
+                     name(ids.device().backend));
+  check<ShapeError>(ids.rank() < Shape::kMaxRank, "embedding: ids: expected at most {} dimensions, got {}", Shape::kMaxRank - 1,
+                    ids.shape());
   std::vector<int64_t> shape(ids.shape().begin(), ids.shape().end());
   shape.push_back(weight.size(1));
   const EmbeddingParams p{ids.numel(), weight.size(0), weight.size(1)};

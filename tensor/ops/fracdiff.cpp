@@ -11,7 +11,8 @@ namespace graft {
 Tensor fracdiff(const Tensor& x, double d, FracdiffOptions o) {
   check<ShapeError>(x.rank() >= 1 && x.size(-1) > 0, "fracdiff: x: expected [.., T] with T > 0, got {}", x.shape());
   check<ConfigError>(std::isfinite(d), "fracdiff: d: expected a finite order, got {}", d);
-  check<ConfigError>(o.floor >= 0 && o.window >= 0, "fracdiff: expected floor >= 0 and window >= 0, got {} and {}", o.floor, o.window);
+  check<ConfigError>(o.floor >= 0 && o.window >= 0, "fracdiff: expected floor >= 0 and window >= 0, got {} and {}", o.floor,
+                     o.window);
   const int64_t length = x.size(-1), limit = o.window ? std::min(o.window, length) : length;
   const std::vector<double> w = fracdiff_weights(d, limit, o.floor);
   const FracdiffParams p{x.numel() / length, length, int64_t(w.size())};

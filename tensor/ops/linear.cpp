@@ -11,8 +11,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   check<ShapeError>(weight.rank() == 2, "linear: weight: expected [out, in], got {}", weight.shape());
   const int64_t out = weight.size(0), in = weight.size(1);
   check<ShapeError>(x.rank() >= 1 && x.size(-1) == in, "linear: x: expected [.., {}], got {}", in, x.shape());
-  check<ShapeError>(!bias || bias.shape() == Shape{out}, "linear: bias: expected [{}], got {}", out,
-                    bias ? bias.shape() : Shape{});
+  check<ShapeError>(!bias || bias.shape() == Shape{out}, "linear: bias: expected [{}], got {}", out, bias ? bias.shape() : Shape{});
   check_same("linear", x, {{"weight", &weight}, {"bias", &bias}});
   if (f != Activation::none && f != Activation::relu) return activation(linear(x, weight, bias), f);
 

@@ -13,8 +13,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   const int64_t m = a.size(transpose_a ? -1 : -2), k = a.size(transpose_a ? -2 : -1), n = b.size(transpose_b ? -2 : -1);
   bool fits = b.size(transpose_b ? -1 : -2) == k;
   for (int i = 0; i < rank - 2; ++i) fits &= a.size(i) == b.size(i);
-  check<ShapeError>(fits, "matmul: b: expected {} x [.., {}, N] with the same leading dimensions, got {} (transpose_a {}, transpose_b {})",
-                    a.shape(), k, b.shape(), transpose_a, transpose_b);
+  check<ShapeError>(
+      fits, "matmul: b: expected {} x [.., {}, N] with the same leading dimensions, got {} (transpose_a {}, transpose_b {})",
+      a.shape(), k, b.shape(), transpose_a, transpose_b);
   check_same("matmul", a, {{"b", &b}});
   Shape shape = a.shape();
   shape.set(-2, m);

@@ -11,8 +11,8 @@ namespace graft {
 //   undefined.
 // otherwise (evaluation, and frozen layers of a net in training): mean and var are running_mean and running_var, which
 //   never change; differentiable in x, weight and bias.
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                  const Tensor& running_var, bool training, double momentum = 0.1, double eps = 1e-5);
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
+                  bool training, double momentum = 0.1, double eps = 1e-5);
 
 // x[N, .., C], groups divides C: over all of one sample's values in one group of C / groups channels (Wu & He 2018).
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, double eps = 1e-5);

@@ -53,8 +53,7 @@ void adamw_step(std::span<const AdamwUpdate> updates, const AdamwParams& params)
     check_like("adamw", "square", u.weight, u.square);
   }
   run_step<AdamwStep>(Op::adamw, updates, params, []<class T>(const AdamwUpdate& u, T) {
-    return AdamwTensor<T>{u.weight.data<T>(), u.grad.data<T>(), u.mean.data<T>(),
-                          u.square.data<T>(), u.weight.numel(), u.lr,
+    return AdamwTensor<T>{u.weight.data<T>(), u.grad.data<T>(), u.mean.data<T>(), u.square.data<T>(), u.weight.numel(), u.lr,
                           u.weight_decay};
   });
   for (const AdamwUpdate& u : updates)

@@ -9,16 +9,15 @@ namespace {
 
 Pool2dParams pool2d_params(const char* op, const Tensor& x, const Pool2dOptions& o) {
   check<ShapeError>(x.rank() == 4, "{}: x: expected [N, H, W, C], got {}", op, x.shape());
-  check<ShapeError>(o.kernel > 0 && o.stride >= 0, "{}: expected kernel > 0 and stride >= 0, got {} and {}", op,
-                    o.kernel, o.stride);
-  check<ShapeError>(o.padding >= 0 && o.padding <= o.kernel / 2, "{}: padding: expected 0 to kernel / 2 = {}, got {}",
-                    op, o.kernel / 2, o.padding);
-  Pool2dParams p{x.size(0), x.size(1), x.size(2), x.size(3), 0, 0, o.kernel, o.kernel, o.stride ? o.stride : o.kernel,
-                 o.padding};
+  check<ShapeError>(o.kernel > 0 && o.stride >= 0, "{}: expected kernel > 0 and stride >= 0, got {} and {}", op, o.kernel,
+                    o.stride);
+  check<ShapeError>(o.padding >= 0 && o.padding <= o.kernel / 2, "{}: padding: expected 0 to kernel / 2 = {}, got {}", op,
+                    o.kernel / 2, o.padding);
+  Pool2dParams p{x.size(0), x.size(1), x.size(2), x.size(3), 0, 0, o.kernel, o.kernel, o.stride ? o.stride : o.kernel, o.padding};
   p.oh = pooled_size(p.h, p.kh, p.stride, p.padding, o.ceil_mode);
   p.ow = pooled_size(p.w, p.kw, p.stride, p.padding, o.ceil_mode);
-  check<ShapeError>(p.oh > 0 && p.ow > 0, "{}: x: expected an image of at least {} x {} with padding {}, got {}", op,
-                    p.kh, p.kw, p.padding, x.shape());
+  check<ShapeError>(p.oh > 0 && p.ow > 0, "{}: x: expected an image of at least {} x {} with padding {}, got {}", op, p.kh, p.kw,
+                    p.padding, x.shape());
   return p;
 }
 
@@ -56,8 +55,8 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
 }
 
 Tensor global_avg_pool2d(const Tensor& x) {
-  check<ShapeError>(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0,
-                    "global_avg_pool2d: x: expected [N, H, W, C], got {}", x.shape());
+  check<ShapeError>(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0, "global_avg_pool2d: x: expected [N, H, W, C], got {}",
+                    x.shape());
   const Pool2dParams p{x.size(0), x.size(1), x.size(2), x.size(3), 1, 1, x.size(1), x.size(2), 1, 0};
   return average("global_avg_pool2d", x, p, {p.n, p.c});
 }

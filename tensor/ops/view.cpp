@@ -17,8 +17,7 @@ int resolve_axis(const char* op, int axis, int rank) {
 enum class Direction { out_of_whole, into_whole };
 void copy_range(const Tensor& whole, const Tensor& part, int axis, int64_t begin, Direction direction) {
   const int rank = whole.rank();
-  const int64_t inner = whole.shape().product(axis + 1, rank), block = part.size(axis) * inner,
-                stride = whole.size(axis) * inner;
+  const int64_t inner = whole.shape().product(axis + 1, rank), block = part.size(axis) * inner, stride = whole.size(axis) * inner;
   const int64_t count = whole.shape().product(0, axis);
   if (direction == Direction::out_of_whole)
     call<CopyBlocksForward>(Op::copy_blocks, Pass::forward, whole, part, whole,
@@ -48,8 +47,7 @@ Tensor reshape(const Tensor& x, Shape shape) {
   check<ShapeError>(shape.numel() == x.numel(), "reshape: {} has {} elements, {} has {}", x.shape(), x.numel(), shape,
                     shape.numel());
   Tensor y = x.view(shape);
-  record("reshape", y, {x},
-         [shape = x.shape()](const Tensor& dy, const Needs&) { return std::vector{dy.view(shape)}; });
+  record("reshape", y, {x}, [shape = x.shape()](const Tensor& dy, const Needs&) { return std::vector{dy.view(shape)}; });
   return y;
 }
 
@@ -60,8 +58,8 @@ Tensor flatten(const Tensor& x) {
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
   axis = resolve_axis("slice", axis, x.rank());
-  check<ShapeError>(0 <= begin && begin <= end && end <= x.size(axis), "slice: [{}, {}) of axis {} of {}", begin, end,
-                    axis, x.shape());
+  check<ShapeError>(0 <= begin && begin <= end && end <= x.size(axis), "slice: [{}, {}) of axis {} of {}", begin, end, axis,
+                    x.shape());
   Shape shape = x.shape();
   shape.set(axis, end - begin);
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
@@ -82,8 +80,7 @@ Tensor concat(std::span<const Tensor> list, int axis) {
   for (const Tensor& x : list) {
     Shape expected = list[0].shape();
     if (x.rank() == expected.rank()) expected.set(axis, x.size(axis));
-    check<ShapeError>(x.shape() == expected, "concat: expected {} except for axis {}, got {}", list[0].shape(), axis,
-                      x.shape());
+    check<ShapeError>(x.shape() == expected, "concat: expected {} except for axis {}, got {}", list[0].shape(), axis, x.shape());
     check_same("concat", list[0], {{"list", &x}});
     total += x.size(axis);
   }
@@ -112,8 +109,8 @@ Tensor concat(std::span<const Tensor> list, int axis) {
 }
 
 Tensor permute(const Tensor& x, std::span<const int> axes) {
-  check<ShapeError>(int(axes.size()) == x.rank(), "permute: axes: expected {} of them for {}, got {}", x.rank(),
-                    x.shape(), axes.size());
+  check<ShapeError>(int(axes.size()) == x.rank(), "permute: axes: expected {} of them for {}, got {}", x.rank(), x.shape(),
+                    axes.size());
   std::vector<int> order, inverse(axes.size(), -1);
   for (int a : axes) {
     a = resolve_axis("permute", a, x.rank());

@@ -28,7 +28,9 @@ void write(const fs::path& path, std::string_view bytes) {
   fs::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << bytes;
 }
-void write(const fs::path& path, const io::Bytes& b) { write(path, std::string_view(reinterpret_cast<const char*>(b.data()), b.size())); }
+void write(const fs::path& path, const io::Bytes& b) {
+  write(path, std::string_view(reinterpret_cast<const char*>(b.data()), b.size()));
+}
 
 // Images of 8x8 pixels in train/ and test/, one folder per class; `first` shifts the names of the classes.
 void make_images(const fs::path& folder, int classes, int first = 0) {
@@ -47,7 +49,8 @@ std::string train(const std::string& data, const std::string& out) {
 
 TEST_CASE("weight files cut short, damaged or hostile") {
   const TemporaryFolder folder;
-  for (const char* file : {"state.safetensors", "state_zip.pth", "state_legacy.pth", "arrays.npz", "arrays_compressed.npz", "version1.npy"}) {
+  for (const char* file :
+       {"state.safetensors", "state_zip.pth", "state_legacy.pth", "arrays.npz", "arrays_compressed.npz", "version1.npy"}) {
     const std::string whole = read_text(kWeights + file);
     for (const size_t n : {whole.size() / 2, whole.size() - 20}) {
       write(folder / "cut", std::string_view(whole).substr(0, n));
@@ -124,7 +127,8 @@ TEST_CASE("train: places that cannot be written show before the work, and the ol
     CHECK(r.err.find(where + ": cannot write") != std::string::npos);
   }
   CHECK(read_text(out) == "old");
-  refuses("convert " + kWeights + "state.safetensors " + out, "old.safetensors: cannot write: File too large (the old file is unchanged)", "ulimit -f 1;");
+  refuses("convert " + kWeights + "state.safetensors " + out,
+          "old.safetensors: cannot write: File too large (the old file is unchanged)", "ulimit -f 1;");
   CHECK(read_text(out) == "old");
   for (const auto& entry : fs::directory_iterator(folder.path())) CHECK(entry.path().string().find(".tmp") == std::string::npos);
 }
@@ -167,7 +171,9 @@ TEST_CASE("train --config: keys are the flags, the command line comes first, typ
   make_images(folder / "data", 3);
   const std::string file = folder / "train.toml", head = "model = 'mlp'\ndata = '" + (folder / "data") + "'\n";
   write(file, head + "epochs = 1\nbatch = 10\nlr = 0.01\nmean = [0.5, 0.5, 0.5]\nstd = [0.2, 0.2, 0.2]\njson = true\n");
-  const auto steps = [&](const std::string& more) { return nlohmann::json::parse(run_tool("train --config " + file + more).out)["steps"]; };
+  const auto steps = [&](const std::string& more) {
+    return nlohmann::json::parse(run_tool("train --config " + file + more).out)["steps"];
+  };
   CHECK(steps("") == 2);
   CHECK(steps(" --epochs 3") == 6);
   write(file, head + "epoch = 1\n");

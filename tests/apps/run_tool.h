@@ -42,7 +42,8 @@ inline std::string read_text(const std::filesystem::path& p) {
 inline ToolRun run_tool(const std::string& arguments, const std::string& before = "") {
   const char* tool = std::getenv("GRAFT_TOOL");
   const TemporaryFolder folder;
-  const std::string command = before + " " + (tool ? tool : "graft") + " " + arguments + " >" + (folder / "out") + " 2>" + (folder / "err");
+  const std::string command =
+      before + " " + (tool ? tool : "graft") + " " + arguments + " >" + (folder / "out") + " 2>" + (folder / "err");
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(folder / "out"), read_text(folder / "err")};
 }

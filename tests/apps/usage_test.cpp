@@ -19,7 +19,8 @@ void refuses(const std::string& arguments, const std::string& what, const std::s
   CHECK_MESSAGE(r.err.find(what) != std::string::npos, "expected to read: ", what);
 }
 
-constexpr const char* kVerbs[] = {"study", "report", "merge", "train", "eval", "predict", "inspect", "convert", "datasets", "fetch", "devices", "bench"};
+constexpr const char* kVerbs[] = {"study",   "report",  "merge",    "train", "eval",    "predict",
+                                  "inspect", "convert", "datasets", "fetch", "devices", "bench"};
 
 }  // namespace
 
@@ -95,8 +96,7 @@ TEST_CASE("published weights: inspect, convert, eval") {
   CHECK(inspected["parameters"] == 269722);
   CHECK(run_tool("convert " + weights + " " + (folder / "r.safetensors")).code == 0);
   for (const std::string& file : {weights, folder / "r.safetensors"}) {
-    const ToolRun r = run_tool("eval --json --model resnet20 --weights " + file +
-                               " --data cifar10-test5000");
+    const ToolRun r = run_tool("eval --json --model resnet20 --weights " + file + " --data cifar10-test5000");
     INFO(r.err);
     REQUIRE(r.code == 0);
     const auto j = nlohmann::json::parse(r.out);

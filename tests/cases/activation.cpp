@@ -15,7 +15,8 @@ GRAFT_CASES(activation) {
       add<ActivationForward>(Op::activation, Pass::forward, name, tier, {out(n), in_uniform(n, -9, 9)},
                              {.reduction = 8, .flops = double(n), .bytes = 8.0 * double(n), .scale = 1}, ActivationParams{kind, n});
       add<ActivationBackward>(Op::activation, Pass::backward, name, tier, {out(n), in(n), in_uniform(n, -9, 9)},
-                              {.reduction = 8, .flops = double(n), .bytes = 12.0 * double(n), .scale = 1}, ActivationParams{kind, n});
+                              {.reduction = 8, .flops = double(n), .bytes = 12.0 * double(n), .scale = 1},
+                              ActivationParams{kind, n});
     }
 }
 

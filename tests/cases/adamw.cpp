@@ -22,8 +22,7 @@ void add_step(std::array<int64_t, 3> n, int64_t step) {
       const auto at = [&](size_t i) { return static_cast<T*>(args[i]); };
       std::vector<AdamwTensor<T>> list;
       for (size_t i = 0; i < 3; ++i)
-        list.push_back(
-            {at(4 * i), at(4 * i + 1), at(4 * i + 2), at(4 * i + 3), n[i], 1e-3 * double(i + 1), i == 1 ? 0 : 0.01});
+        list.push_back({at(4 * i), at(4 * i + 1), at(4 * i + 2), at(4 * i + 3), n[i], 1e-3 * double(i + 1), i == 1 ? 0 : 0.01});
       const AnyKernel kernel = find_kernel(Op::adamw, Pass::step, backend, real, typeid(AdamwStep<T>));
       reinterpret_cast<AdamwStep<T>*>(kernel)(context, list, {.step = step});
     };

@@ -40,8 +40,7 @@ GRAFT_CASES(binary) {
     const int64_t n = dims[0] * dims[1] * dims[2] * dims[3];
     for (Binary kind : {Binary::add, Binary::sub, Binary::mul}) {
       const BinaryParams p{kind, dims, a_strides, b_strides};
-      const auto name =
-          fmt::format("kind={} y={}x{}x{}x{} a={} b={}", int(kind), dims[0], dims[1], dims[2], dims[3], na, nb);
+      const auto name = fmt::format("kind={} y={}x{}x{}x{} a={} b={}", int(kind), dims[0], dims[1], dims[2], dims[3], na, nb);
       const Tier tier = n < 1000 ? Tier::smoke : Tier::ci;
       add<BinaryForward>(Op::binary, Pass::forward, name, tier, {out(n), in(na), in(nb)},
                          {.reduction = 1, .flops = double(n), .bytes = 4.0 * double(n + na + nb)}, p);
@@ -49,10 +48,10 @@ GRAFT_CASES(binary) {
       add<BinaryBackward>(Op::binary, Pass::backward, name, tier, {out(na), out(nb), in(n), in(na), in(nb)},
                           {.reduction = repeats, .flops = 2.0 * double(n), .bytes = 8.0 * double(n + na + nb)}, p);
     }
-    add<BinaryBackward>(
-        Op::binary, Pass::backward, fmt::format("da alone y={}x{}x{}x{}", dims[0], dims[1], dims[2], dims[3]), Tier::ci,
-        {out(na), absent(), in(n), absent(), in(nb)}, {.reduction = double(n) / double(std::max<int64_t>(1, na))},
-        BinaryParams{Binary::mul, dims, a_strides, b_strides});
+    add<BinaryBackward>(Op::binary, Pass::backward, fmt::format("da alone y={}x{}x{}x{}", dims[0], dims[1], dims[2], dims[3]),
+                        Tier::ci, {out(na), absent(), in(n), absent(), in(nb)},
+                        {.reduction = double(n) / double(std::max<int64_t>(1, na))},
+                        BinaryParams{Binary::mul, dims, a_strides, b_strides});
   }
 }
 

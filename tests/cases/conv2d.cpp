@@ -14,16 +14,17 @@ void add_conv2d(Op op, Tier tier, Conv2dParams p, bool with_bias = true) {
     const bool relu = f == Activation::relu;
     if (tier == Tier::bench && !relu) continue;
     p.activation = f;
-    const auto name = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}{}{}", p.n, p.h, p.w, p.c_in,
-                                  p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups, with_bias ? "" : " no-bias",
-                                  relu ? " relu" : "");
+    const auto name = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}{}{}", p.n, p.h, p.w,
+                                  p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups,
+                                  with_bias ? "" : " no-bias", relu ? " relu" : "");
     const auto cost = [&](int64_t reduction) {
       return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(k), .bytes = 4.0 * double(nx + nw + ny)};
     };
     const Arg y = relu ? in(ny) : absent();
     add<Conv2dForward>(op, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.c_out) : absent()}, cost(k), p);
     add<Conv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y}, cost(p.kh * p.kw * p.c_out / p.groups), p);
-    add<Conv2dWgrad>(op, Pass::wgrad, name, tier, {out(nw), with_bias ? out(p.c_out) : absent(), in(ny), in(nx), y}, cost(pixels), p);
+    add<Conv2dWgrad>(op, Pass::wgrad, name, tier, {out(nw), with_bias ? out(p.c_out) : absent(), in(ny), in(nx), y}, cost(pixels),
+                     p);
   }
 }
 
@@ -37,13 +38,13 @@ GRAFT_CASES(conv2d) {
   add(Tier::smoke, {1, 4, 4, 2, 2, 2, 2, 2, 0}, false);
   add(Tier::ci, {2, 16, 16, 3, 16, 3, 3, 1, 1});
   add(Tier::ci, {3, 8, 8, 32, 48, 3, 3, 1, 1});
-  add(Tier::ci, {2, 9, 7, 6, 10, 3, 2, 2, 1, 1, 2});      // stride and groups
-  add(Tier::ci, {2, 11, 13, 8, 12, 3, 3, 3, 2, 2, 4});    // stride, dilation and groups
-  add(Tier::ci, {1, 5, 6, 4, 6, 3, 3, 1, 5});             // padding larger than the kernel
+  add(Tier::ci, {2, 9, 7, 6, 10, 3, 2, 2, 1, 1, 2});    // stride and groups
+  add(Tier::ci, {2, 11, 13, 8, 12, 3, 3, 3, 2, 2, 4});  // stride, dilation and groups
+  add(Tier::ci, {1, 5, 6, 4, 6, 3, 3, 1, 5});           // padding larger than the kernel
   add(Tier::ci, {1, 5, 5, 3, 3, 1, 1, 1, 2});
-  add(Tier::ci, {2, 7, 7, 3, 5, 7, 7, 1, 0});             // kernel as large as the image
-  add(Tier::ci, {1, 2, 2, 3, 4, 3, 3, 2, 1});             // larger
-  add(Tier::ci, {1, 3, 3, 2, 3, 2, 2, 5, 1});             // stride larger than the kernel: pixels nobody reads
+  add(Tier::ci, {2, 7, 7, 3, 5, 7, 7, 1, 0});  // kernel as large as the image
+  add(Tier::ci, {1, 2, 2, 3, 4, 3, 3, 2, 1});  // larger
+  add(Tier::ci, {1, 3, 3, 2, 3, 2, 2, 5, 1});  // stride larger than the kernel: pixels nobody reads
   add(Tier::ci, {2, 9, 9, 5, 20, 1, 1, 2, 0}, false);
   add(Tier::ci, {1, 8, 8, 16, 16, 1, 1, 1, 0});           // read in place
   add(Tier::ci, {2, 3, 3, 400, 70, 2, 2, 1, 0});          // k in several blocks

@@ -17,11 +17,11 @@ GRAFT_CASES(embedding) {
     const Tier tier = n < 100 ? Tier::smoke : Tier::ci;
     const double bytes = 4.0 * double((n + vocabulary) * features);
     add<EmbeddingForward>(Op::embedding, Pass::forward, name, tier,
-                          {out(n * features), in(vocabulary * features), index(n, vocabulary)},
-                          {.reduction = 0, .bytes = bytes}, p);
-    add<EmbeddingBackward>(
-        Op::embedding, Pass::backward, name, tier, {out(vocabulary * features), in(n * features), index(n, vocabulary)},
-        {.reduction = double(n) / double(vocabulary), .flops = double(n * features), .bytes = bytes}, p);
+                          {out(n * features), in(vocabulary * features), index(n, vocabulary)}, {.reduction = 0, .bytes = bytes},
+                          p);
+    add<EmbeddingBackward>(Op::embedding, Pass::backward, name, tier,
+                           {out(vocabulary * features), in(n * features), index(n, vocabulary)},
+                           {.reduction = double(n) / double(vocabulary), .flops = double(n * features), .bytes = bytes}, p);
   }
 }
 

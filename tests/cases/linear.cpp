@@ -14,7 +14,8 @@ void add_linear(Tier tier, const LinearParams& p, bool with_bias) {
   const auto cost = [&](int64_t reduction) {
     return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(p.in), .bytes = 4.0 * double(nx + nw + ny)};
   };
-  add<LinearForward>(Op::linear, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent()}, cost(p.in), p);
+  add<LinearForward>(Op::linear, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent()}, cost(p.in),
+                     p);
   add<LinearDgrad>(Op::linear, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), relu ? in(ny) : absent()}, cost(p.out), p);
   add<LinearWgrad>(Op::linear, Pass::wgrad, name, tier,
                    {out(nw), with_bias ? out(p.out) : absent(), in(ny), in(nx), relu ? in(ny) : absent()}, cost(p.rows), p);

@@ -10,8 +10,8 @@ namespace {
 void add_matmul(Tier tier, const MatmulParams& p) {
   const int64_t a = p.batch * p.m * p.k, b = p.batch * p.k * p.n, c = p.batch * p.m * p.n;
   add<MatmulForward>(Op::matmul, Pass::forward,
-                     fmt::format("batch={} m={} n={} k={} {}{}{}", p.batch, p.m, p.n, p.k, p.transpose_a ? 't' : 'n', p.transpose_b ? 't' : 'n',
-                                 p.write == Write::accumulate ? " accumulate" : ""),
+                     fmt::format("batch={} m={} n={} k={} {}{}{}", p.batch, p.m, p.n, p.k, p.transpose_a ? 't' : 'n',
+                                 p.transpose_b ? 't' : 'n', p.write == Write::accumulate ? " accumulate" : ""),
                      tier, {p.write == Write::accumulate ? in_out(c) : out(c), in(a), in(b)},
                      {.reduction = double(p.k), .flops = 2.0 * double(c) * double(p.k), .bytes = 4.0 * double(a + b + c)}, p);
 }
@@ -26,11 +26,11 @@ GRAFT_CASES(matmul) {
       add_matmul(Tier::smoke, {2, 3, 4, 0, ta, tb});
       add_matmul(Tier::smoke, {2, 9, 6, 5, ta, tb, Write::accumulate});
       add_matmul(Tier::ci, {2, 64, 48, 33, ta, tb});
-      add_matmul(Tier::ci, {1, 97, 131, 641, ta, tb});   // edges of every block
-      add_matmul(Tier::ci, {1, 1, 300, 500, ta, tb});    // one row
-      add_matmul(Tier::ci, {1, 300, 1, 500, ta, tb});    // one column
+      add_matmul(Tier::ci, {1, 97, 131, 641, ta, tb});  // edges of every block
+      add_matmul(Tier::ci, {1, 1, 300, 500, ta, tb});   // one row
+      add_matmul(Tier::ci, {1, 300, 1, 500, ta, tb});   // one column
       add_matmul(Tier::ci, {40, 13, 17, 64, ta, tb});
-      add_matmul(Tier::ci, {1, 7, 2000, 900, ta, tb});   // more of b than is packed at a time
+      add_matmul(Tier::ci, {1, 7, 2000, 900, ta, tb});  // more of b than is packed at a time
       add_matmul(Tier::full, {1, 70001, 3, 2, ta, tb});
       for (int64_t n : {256, 1024}) add_matmul(Tier::bench, {1, n, n, n, ta, tb});
     }

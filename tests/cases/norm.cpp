@@ -22,10 +22,9 @@ struct Rows {
   int64_t rows, channels;
   Tier tier;
 };
-constexpr Rows kRows[] = {{2, 1, Tier::smoke},      {5, 3, Tier::smoke},     {64, 8, Tier::smoke},
-                          {97, 17, Tier::smoke},    {2, 70001, Tier::ci},    {70001, 2, Tier::ci},
-                          {1031, 67, Tier::ci},     {257, 512, Tier::ci},    {51200, 16, Tier::bench},
-                          {12800, 64, Tier::bench}, {4096, 768, Tier::bench}};
+constexpr Rows kRows[] = {{2, 1, Tier::smoke},      {5, 3, Tier::smoke},      {64, 8, Tier::smoke},    {97, 17, Tier::smoke},
+                          {2, 70001, Tier::ci},     {70001, 2, Tier::ci},     {1031, 67, Tier::ci},    {257, 512, Tier::ci},
+                          {51200, 16, Tier::bench}, {12800, 64, Tier::bench}, {4096, 768, Tier::bench}};
 
 }  // namespace
 
@@ -38,19 +37,19 @@ GRAFT_CASES(batch_norm) {
       const Cost forward{.reduction = double(rows), .flops = 7.0 * double(n), .bytes = 12.0 * double(n)};
       const Cost backward{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = 20.0 * double(n)};
       if (rows > 4)  // two or three values may lie so close together that 1 / sqrt(var) amplifies rounding
-        add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
-                              join({out(n), out(C), out(C), affine ? in_out(C) : absent(),
-                                    affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
-                                   parameters(affine, C)),
-                              forward, p);
+        add<BatchNormForward>(
+            Op::batch_norm, Pass::forward, name, tier,
+            join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
+                 parameters(affine, C)),
+            forward, p);
       else
         add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
-                              join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)),
-                              forward, p);
-      add<BatchNormBackward>(Op::batch_norm, Pass::backward, name, tier,
-                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(),
-                              in(C), in_uniform(C, 0.5, 2)},
-                             backward, p);
+                              join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), forward,
+                              p);
+      add<BatchNormBackward>(
+          Op::batch_norm, Pass::backward, name, tier,
+          {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
+          backward, p);
     }
 }
 
@@ -63,10 +62,10 @@ GRAFT_CASES(batch_norm_frozen) {
       add<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, name, tier,
                                   join(join({out(n), in(n)}, parameters(affine, C)), {in(C), in_uniform(C, 0.5, 2)}),
                                   {.reduction = 4, .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, p);
-      add<BatchNormFrozenBackward>(Op::batch_norm_frozen, Pass::backward, name, tier,
-                                   {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n),
-                                    affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
-                                   {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = 12.0 * double(n)}, p);
+      add<BatchNormFrozenBackward>(
+          Op::batch_norm_frozen, Pass::backward, name, tier,
+          {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
+          {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = 12.0 * double(n)}, p);
     }
 }
 
@@ -85,16 +84,16 @@ GRAFT_CASES(group_norm) {
                                                        {32, 1024, 64, 8, Tier::bench}})
     for (bool affine : {true, false}) {
       const int64_t n = batches * rows * channels, sets = batches * groups, C = channels;
-      const auto name = fmt::format("batches={} rows={} channels={} groups={}{}", batches, rows, channels, groups,
-                                    affine ? "" : " plain");
+      const auto name =
+          fmt::format("batches={} rows={} channels={} groups={}{}", batches, rows, channels, groups, affine ? "" : " plain");
       const GroupNormParams p{batches, rows, channels, groups, 1e-5};
       const double reduction = double(rows * std::max(batches, channels / groups));
       add<GroupNormForward>(Op::group_norm, Pass::forward, name, tier,
                             join({out(n), out(sets), out(sets), in(n)}, parameters(affine, C)),
                             {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 12.0 * double(n)}, p);
       add<GroupNormBackward>(Op::group_norm, Pass::backward, name, tier,
-                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(),
-                              in(sets), in_uniform(sets, 0.5, 2)},
+                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(sets),
+                              in_uniform(sets, 0.5, 2)},
                              {.reduction = reduction, .flops = 9.0 * double(n), .bytes = 20.0 * double(n)}, p);
     }
 }
@@ -120,8 +119,8 @@ GRAFT_CASES(layer_norm) {
                             join({out(n), out(rows), out(rows), in(n)}, parameters(affine, C)),
                             {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 8.0 * double(n)}, p);
       add<LayerNormBackward>(Op::layer_norm, Pass::backward, name, tier,
-                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(),
-                              in(rows), in_uniform(rows, 0.5, 2)},
+                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
+                              in_uniform(rows, 0.5, 2)},
                              {.reduction = reduction, .flops = 11.0 * double(n), .bytes = 12.0 * double(n)}, p);
     }
 }
@@ -142,8 +141,7 @@ GRAFT_CASES(lrn) {
                                                             {361, 96, 5, 1e-4, 0.75, 1, Tier::ci},
                                                             {48400, 96, 5, 1e-4, 0.75, 1, Tier::bench}}) {
     const int64_t n = rows * channels;
-    const auto name =
-        fmt::format("rows={} channels={} size={} alpha={} beta={} k={}", rows, channels, size, alpha, beta, k);
+    const auto name = fmt::format("rows={} channels={} size={} alpha={} beta={} k={}", rows, channels, size, alpha, beta, k);
     const LrnParams p{rows, channels, size, alpha, beta, k};
     add<LrnForward>(Op::lrn, Pass::forward, name, tier, {out(n), in(n)},
                     {.reduction = double(size), .flops = double(n * (size + 8)), .bytes = 8.0 * double(n)}, p);

@@ -48,8 +48,8 @@ GRAFT_CASES(max_pool2d) {
   for_shapes([](const std::string& name, Tier tier, const Pool2dParams& p, int64_t x, int64_t y) {
     const Cost cost{.flops = double(y * p.kh * p.kw), .bytes = 4.0 * double(x) + 8.0 * double(y)};
     add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name, tier, {out(y), out(y), in_distinct(x)}, cost, p);
-    add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name + " ties, no taps",
-                          tier == Tier::bench ? Tier::full : tier, {out(y), absent(), index(x, 3)}, cost, p);
+    add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name + " ties, no taps", tier == Tier::bench ? Tier::full : tier,
+                          {out(y), absent(), index(x, 3)}, cost, p);
     if (!whole_windows(p)) return;  // tests/tensor/norms_test.cpp has the others
     add<MaxPool2dBackward>(Op::max_pool2d, Pass::backward, name, tier, {out(x), in(y), index(y, p.kh * p.kw)},
                            {.reduction = double(p.kh * p.kw), .bytes = cost.bytes}, p);

@@ -11,14 +11,9 @@ namespace {
 void add_step(std::array<int64_t, 3> n, SgdParams params) {
   const bool momentum = params.momentum != 0;
   const Tier tier = n[0] + n[1] + n[2] < 300 ? Tier::smoke : Tier::ci;
-  Case c{Op::sgd,
-         Pass::step,
-         fmt::format("n={},{},{} momentum={} nesterov={}", n[0], n[1], n[2], params.momentum, params.nesterov),
-         tier,
-         {},
-         {},
-         {},
-         {}};
+  Case c{Op::sgd, Pass::step, fmt::format("n={},{},{} momentum={} nesterov={}", n[0], n[1], n[2], params.momentum, params.nesterov),
+         tier,    {},         {},
+         {},      {}};
   double total = 0;
   for (int64_t k : n) {
     c.args.insert(c.args.end(), {in_out(k), in(k), momentum ? in_out(k) : absent()});
@@ -30,10 +25,9 @@ void add_step(std::array<int64_t, 3> n, SgdParams params) {
     const auto go = [&]<class T>(T) {
       std::vector<SgdTensor<T>> list;
       for (size_t i = 0; i < 3; ++i)
-        list.push_back({static_cast<T*>(args[3 * i]), static_cast<const T*>(args[3 * i + 1]),
-                        static_cast<T*>(args[3 * i + 2]), n[i], 0.02 / double(i + 1), i == 1 ? 0 : 5e-4});
-      reinterpret_cast<SgdStep<T>*>(find_kernel(Op::sgd, Pass::step, backend, real, typeid(SgdStep<T>)))(context, list,
-                                                                                                         params);
+        list.push_back({static_cast<T*>(args[3 * i]), static_cast<const T*>(args[3 * i + 1]), static_cast<T*>(args[3 * i + 2]),
+                        n[i], 0.02 / double(i + 1), i == 1 ? 0 : 5e-4});
+      reinterpret_cast<SgdStep<T>*>(find_kernel(Op::sgd, Pass::step, backend, real, typeid(SgdStep<T>)))(context, list, params);
     };
     real == DType::f64 ? go(double{}) : go(float{});
   };

@@ -11,10 +11,9 @@ struct Shape {
   int64_t rows, cols;
   Tier tier;
 };
-constexpr Shape kShapes[] = {{1, 1, Tier::smoke},     {3, 5, Tier::smoke},  {50, 10, Tier::smoke},
-                             {7, 8, Tier::smoke},     {2, 1000, Tier::ci},  {1, 70001, Tier::ci},
-                             {70001, 3, Tier::ci},    {129, 131, Tier::ci}, {4096, 512, Tier::bench},
-                             {64, 32000, Tier::bench}};
+constexpr Shape kShapes[] = {{1, 1, Tier::smoke},      {3, 5, Tier::smoke},     {50, 10, Tier::smoke}, {7, 8, Tier::smoke},
+                             {2, 1000, Tier::ci},      {1, 70001, Tier::ci},    {70001, 3, Tier::ci},  {129, 131, Tier::ci},
+                             {4096, 512, Tier::bench}, {64, 32000, Tier::bench}};
 
 void add_softmax(Op op) {
   for (auto [rows, cols, tier] : kShapes) {
@@ -25,12 +24,10 @@ void add_softmax(Op op) {
                         {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 8.0 * double(n)}, p);
     // y as the forward pass would give it in size: probabilities, or their logarithms.
     const Arg y = op == Op::softmax ? in_uniform(n, 0, 2.0 / double(cols)) : in_uniform(n, -9, 0);
-    add<SoftmaxBackward>(op, Pass::backward, name, tier, {out(n), in(n), y},
-                         {.reduction = double(cols),
-                          .flops = 4.0 * double(n),
-                          .bytes = 12.0 * double(n),
-                          .scale = op == Op::softmax ? 0.0 : 1.0},
-                         p);
+    add<SoftmaxBackward>(
+        op, Pass::backward, name, tier, {out(n), in(n), y},
+        {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 12.0 * double(n), .scale = op == Op::softmax ? 0.0 : 1.0},
+        p);
   }
 }
 

@@ -9,7 +9,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr io::UnpackLimits kLimits{.entry = 1 << 18, .total = 1 << 20, .members = 100};
   try {
     int64_t unpacked = 0;
-    io::for_each_member(bytes, "input", [&](const std::string&, io::Bytes content) { unpacked += int64_t(content.size()); }, kLimits);
+    io::for_each_member(
+        bytes, "input", [&](const std::string&, io::Bytes content) { unpacked += int64_t(content.size()); }, kLimits);
     if (unpacked > kLimits.total) __builtin_trap();
     io::decode_image_files(io::read_image_files(bytes, "input"), {.size = 4}, "input");  // small: the limits held
   } catch (const LoadError&) {

@@ -18,8 +18,7 @@ TEST_CASE("gradient of add, sub and mul with every kind of broadcast") {
                         {{2, 1, 3, 1}, {4, 1, 5}},
                         {{2, 3}, {2, 3, 2, 3}}}) {
       INFO(int(kind), " ", a.str(), " ", b.str());
-      CHECK(gradcheck([&](auto& x) { return binary(x[0], x[1], kind); }, {random_input(a, 1), random_input(b, 2)}) ==
-            "");
+      CHECK(gradcheck([&](auto& x) { return binary(x[0], x[1], kind); }, {random_input(a, 1), random_input(b, 2)}) == "");
       CHECK(gradcheck([&](auto& x) { return binary(x[0], x[0], kind); }, {random_input(a, 1)}) == "");
     }
 }

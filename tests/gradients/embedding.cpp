@@ -15,9 +15,9 @@ TEST_CASE("gradient of embedding: a row that is taken twice gets both gradients"
 TEST_CASE("embedding refuses bad ids") {
   const Tensor weight = Tensor::zeros({6, 4});
   CHECK(embedding(weight, Tensor::from<int64_t>({5}, {1})).shape() == Shape{1, 4});
-  CHECK_THROWS_WITH_AS(embedding(weight, Tensor::from<int64_t>({0, 6}, {2})),
-                       "embedding: ids: expected in [0, 6), got 6 at 1", ShapeError);
-  CHECK_THROWS_WITH_AS(embedding(weight, Tensor::from<int64_t>({-1}, {1})),
-                       "embedding: ids: expected in [0, 6), got -1 at 0", ShapeError);
+  CHECK_THROWS_WITH_AS(embedding(weight, Tensor::from<int64_t>({0, 6}, {2})), "embedding: ids: expected in [0, 6), got 6 at 1",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(embedding(weight, Tensor::from<int64_t>({-1}, {1})), "embedding: ids: expected in [0, 6), got -1 at 0",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(embedding(weight, Tensor::zeros({1})), "embedding: ids: expected i64, got f32", DtypeError);
 }

@@ -31,9 +31,15 @@ TEST_CASE("weights of fractional differencing against the closed form") {
   CHECK(fracdiff_weights(0.5, 6) == std::vector<double>{1, -0.5, -0.125, -0.0625, -0.0390625, -0.02734375});
   CHECK(fracdiff_weights(1, 100) == std::vector<double>{1, -1});
   CHECK(fracdiff_weights(0, 100) == std::vector<double>{1});
-  struct Window { double d; size_t sizes[4]; };  // down to 1e-3, 1e-4, 5e-5, 1e-5
-  for (const Window& row : {Window{.1, {62, 503, 944, 4076}}, {.3, {66, 388, 660, 2275}}, {.5, {44, 200, 318, 927}},
-                            {.7, {26, 97, 145, 372}}, {.9, {12, 38, 54, 125}}}) {
+  struct Window {
+    double d;
+    size_t sizes[4];
+  };  // down to 1e-3, 1e-4, 5e-5, 1e-5
+  for (const Window& row : {Window{.1, {62, 503, 944, 4076}},
+                            {.3, {66, 388, 660, 2275}},
+                            {.5, {44, 200, 318, 927}},
+                            {.7, {26, 97, 145, 372}},
+                            {.9, {12, 38, 54, 125}}}) {
     const double floors[] = {1e-3, 1e-4, 5e-5, 1e-5};
     for (int i = 0; i < 4; ++i) CHECK(fracdiff_weights(row.d, 10000, floors[i]).size() == row.sizes[i]);
   }
@@ -41,7 +47,8 @@ TEST_CASE("weights of fractional differencing against the closed form") {
 
 TEST_CASE("fractional differencing: known values, its ends d = 0 and d = 1, errors") {
   const Tensor x = Tensor::from<double>({1, 2, 4, 7, 0}, {5}, Device{Backend::ref});
-  CHECK(fracdiff(x, 0.5).to_vector<double>() == std::vector<double>{1, 1.5, 2.875, 4.6875, -4.1640625});  // README of Python's fracdiff
+  CHECK(fracdiff(x, 0.5).to_vector<double>() ==
+        std::vector<double>{1, 1.5, 2.875, 4.6875, -4.1640625});  // README of Python's fracdiff
   CHECK(fracdiff(x, 0).to_vector<double>() == x.to_vector<double>());
   CHECK(fracdiff(x, 1).to_vector<double>() == std::vector<double>{1, 1, 2, 3, -7});
   CHECK(fracdiff(x, -1).to_vector<double>() == std::vector<double>{1, 3, 7, 14, 14});

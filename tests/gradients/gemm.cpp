@@ -16,7 +16,8 @@ TEST_CASE("gradient of matmul") {
     for (bool tb : {false, true}) {
       INFO(ta, " ", tb);
       CHECK(gradcheck([&](auto& x) { return matmul(x[0], x[1], ta, tb); },
-                      {random_input(ta ? Shape{2, 5, 3} : Shape{2, 3, 5}, 1), random_input(tb ? Shape{2, 4, 5} : Shape{2, 5, 4}, 2)}) == "");
+                      {random_input(ta ? Shape{2, 5, 3} : Shape{2, 3, 5}, 1),
+                       random_input(tb ? Shape{2, 4, 5} : Shape{2, 5, 4}, 2)}) == "");
     }
 }
 
@@ -31,7 +32,10 @@ TEST_CASE("gradient of linear") {
 }
 
 TEST_CASE("gradient of conv2d") {
-  struct Geometry { Shape x, weight; Conv2dOptions options; };
+  struct Geometry {
+    Shape x, weight;
+    Conv2dOptions options;
+  };
   const std::vector<Geometry> geometries{
       {{2, 5, 4, 3}, {5, 3, 3, 3}, {.padding = 1, .activation = Activation::relu}},
       {{2, 7, 6, 4}, {6, 3, 2, 2}, {.stride = 2, .padding = 1, .groups = 2}},
@@ -51,9 +55,13 @@ TEST_CASE("gradient of conv2d") {
 
 TEST_CASE("conv2d, linear and matmul name what does not fit") {
   const Tensor x = Tensor::zeros({1, 4, 4, 3});
-  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 4})), "conv2d: weight: expected [Cout, kh, kw, 3] for x [1, 4, 4, 3] and 1 groups, got [8, 3, 3, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 5, 5, 3})), "conv2d: x: expected an image of at least the kernel 5x5 with dilation 1, got [1, 4, 4, 3] with padding 0", ShapeError);
-  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 3}), Tensor::zeros({7})), "conv2d: bias: expected [8], got [7]", ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 4})),
+                       "conv2d: weight: expected [Cout, kh, kw, 3] for x [1, 4, 4, 3] and 1 groups, got [8, 3, 3, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 5, 5, 3})),
+                       "conv2d: x: expected an image of at least the kernel 5x5 with dilation 1, got [1, 4, 4, 3] with padding 0",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 3}), Tensor::zeros({7})), "conv2d: bias: expected [8], got [7]",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(linear(Tensor::zeros({2, 6}), Tensor::zeros({3, 5})), "linear: x: expected [.., 5], got [2, 6]", ShapeError);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 3}), Tensor::zeros({4, 5})), ShapeError);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 3}), Tensor::zeros({3, 5}, DType::f64)), DtypeError);

@@ -49,8 +49,7 @@ TEST_CASE("gradient of batch norm") {
   const auto frozen = [](auto& x) { return batch_norm(x[0], x[1], x[2], x[3], x[4], false); };
   CHECK(gradcheck(frozen, {random_input({3, 4, 2, 5}, 1), random_input({5}, 2), random_input({5}, 3), constant({5}, 4),
                            variances(5)}) == "");
-  CHECK(gradcheck(frozen,
-                  {random_input({3, 5}, 1), constant({5}, 2), constant({5}, 3), constant({5}, 4), variances(5)}) == "");
+  CHECK(gradcheck(frozen, {random_input({3, 5}, 1), constant({5}, 2), constant({5}, 3), constant({5}, 4), variances(5)}) == "");
   CHECK(gradcheck(frozen, {constant({3, 5}, 1), random_input({5}, 2), {}, constant({5}, 4), variances(5)}) == "");
 }
 
@@ -58,8 +57,7 @@ TEST_CASE("gradient of group, instance and layer norm") {
   for (int64_t groups : {1, 2, 6})
     CHECK(gradcheck([&](auto& x) { return group_norm(x[0], x[1], x[2], groups); },
                     {random_input({2, 3, 2, 6}, 1), random_input({6}, 2), random_input({6}, 3)}) == "");
-  CHECK(gradcheck([](auto& x) { return instance_norm(x[0], {}, x[1]); },
-                  {random_input({2, 9, 4}, 1), random_input({4}, 3)}) == "");
+  CHECK(gradcheck([](auto& x) { return instance_norm(x[0], {}, x[1]); }, {random_input({2, 9, 4}, 1), random_input({4}, 3)}) == "");
   CHECK(gradcheck([](auto& x) { return layer_norm(x[0], x[1], x[2]); },
                   {random_input({3, 2, 7}, 1), random_input({7}, 2), random_input({7}, 3)}) == "");
   CHECK(gradcheck([](auto& x) { return layer_norm(x[0], {}, {}); }, {random_input({3, 7}, 1)}) == "");

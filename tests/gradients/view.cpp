@@ -29,7 +29,6 @@ TEST_CASE("views and copies hold the elements they should") {
   CHECK_THROWS_WITH_AS(reshape(x, {4}), "reshape: [2, 3] has 6 elements, [4] has 4", ShapeError);
   CHECK_THROWS_WITH_AS(slice(x, 1, 2, 4), "slice: [2, 4) of axis 1 of [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(slice(x, 2, 0, 1), "slice: axis: expected in [-2, 2), got 2", ShapeError);
-  CHECK_THROWS_WITH_AS(concat({x, x.view({3, 2})}, 1), "concat: expected [2, 3] except for axis 1, got [3, 2]",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(concat({x, x.view({3, 2})}, 1), "concat: expected [2, 3] except for axis 1, got [3, 2]", ShapeError);
   CHECK_THROWS_WITH_AS(permute(x, {0, 0}), "permute: axes: 0 twice", ShapeError);
 }

@@ -130,8 +130,8 @@ void add(Op op, Pass pass, std::string name, Tier tier, std::vector<Arg> args, C
 struct RegisterCases {
   explicit RegisterCases(void (*f)());
 };
-#define GRAFT_CASES(op)                                                            \
-  static void cases_of_##op();                                                     \
+#define GRAFT_CASES(op)                                                                \
+  static void cases_of_##op();                                                         \
   static const ::graft::harness::RegisterCases registered_##op##_cases(cases_of_##op); \
   static void cases_of_##op()
 

@@ -33,8 +33,7 @@ inline Tolerance rounding(double eps, double reduction, std::span<const double> 
 
 template <class T>
 Comparison compare(std::span<const T> actual, std::span<const double> expected, Tolerance t) {
-  if (actual.size() != expected.size())
-    return {false, fmt::format("expected {} values, got {}", expected.size(), actual.size())};
+  if (actual.size() != expected.size()) return {false, fmt::format("expected {} values, got {}", expected.size(), actual.size())};
   size_t failures = 0, worst = 0;
   double worst_ratio = -1;
   for (size_t i = 0; i < actual.size(); ++i) {

@@ -21,8 +21,7 @@ double weighted_sum(const Tensor& y, const Philox& weights) {
 
 }  // namespace
 
-std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f, std::vector<Tensor> inputs,
-                      GradcheckOptions o) {
+std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f, std::vector<Tensor> inputs, GradcheckOptions o) {
   const Philox weights{stream_key(7, "gradcheck"), 0};
   for (const Tensor& x : inputs)
     if (x) x.zero_grad();

@@ -30,9 +30,7 @@ std::string text(const fs::path& path) {
   return std::string(reinterpret_cast<const char*>(b.data()), b.size());
 }
 
-size_t files_in(const fs::path& folder) {
-  return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator{}));
-}
+size_t files_in(const fs::path& folder) { return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator{})); }
 
 }  // namespace
 
@@ -87,8 +85,7 @@ TEST_CASE("checkpoint: cut, damaged, foreign and future files are refused") {
 }
 
 TEST_CASE("checkpoint: version 1 as first written stays readable") {
-  const Checkpoint c =
-      load_checkpoint(fs::path(GRAFT_SOURCE_DIR) / "tests/fuzz/corpus/checkpoint/version1.safetensors");
+  const Checkpoint c = load_checkpoint(fs::path(GRAFT_SOURCE_DIR) / "tests/fuzz/corpus/checkpoint/version1.safetensors");
   CHECK(c.step == 18446744073709551615u);
   CHECK(c.weights.size() == 2);
 }

@@ -38,9 +38,12 @@ std::vector<int64_t> first_pixels(const Dataset& ds) {
 }
 
 std::vector<std::pair<std::string, Bytes>> folder_members() {
-  return {{"set/train/dog/1.png", make_png(pattern(4, 4, 3, 1))}, {"set/train/cat/2.png", make_png(pattern(4, 4, 3, 2))},
-          {"set/test/cat/3.bmp", make_bmp(pattern(4, 4, 3, 3))},  {"set/test/dog/4.png", make_png(pattern(4, 4, 3, 4))},
-          {"set/LICENSE.txt", to_bytes("free")},                  {"set/test/dog/._4.png", to_bytes("fork")}};
+  return {{"set/train/dog/1.png", make_png(pattern(4, 4, 3, 1))},
+          {"set/train/cat/2.png", make_png(pattern(4, 4, 3, 2))},
+          {"set/test/cat/3.bmp", make_bmp(pattern(4, 4, 3, 3))},
+          {"set/test/dog/4.png", make_png(pattern(4, 4, 3, 4))},
+          {"set/LICENSE.txt", to_bytes("free")},
+          {"set/test/dog/._4.png", to_bytes("fork")}};
 }
 
 }  // namespace
@@ -54,7 +57,8 @@ TEST_CASE("make_dataset: parts that do not fit are refused in one line") {
   CHECK(with(Tensor::from<uint8_t>({0, 1, 2}, {3}), {"a", "b"}) == "f: item 2: label 2 of 2 classes");
   CHECK(with(Tensor::from<int64_t>({0, -1, 1}, {3}), {"a", "b"}) == "f: item 1: label -1 of 2 classes");
   CHECK(with(Tensor::from<float>({0, 1, 1}, {3}), {"a"}) == "f: labels: expected one row, got f32 [3]");
-  CHECK(make_dataset("d", Tensor::zeros({3, 2, 2}, DType::u8), Tensor::zeros({3}, DType::u8), {"a"}, "f").images.shape() == Shape{3, 2, 2, 1});
+  CHECK(make_dataset("d", Tensor::zeros({3, 2, 2}, DType::u8), Tensor::zeros({3}, DType::u8), {"a"}, "f").images.shape() ==
+        Shape{3, 2, 2, 1});
 }
 
 TEST_CASE("dataset: the hash sees images, labels and shape") {
@@ -72,7 +76,9 @@ TEST_CASE("select_classes: relabels in the order given") {
   CHECK(ds.classes == std::vector<std::string>{"c3", "c1"});
   CHECK(first_pixels(ds) == std::vector<int64_t>{1, 3, 5, 7, 9, 11});
   CHECK(ds.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 0, 1, 0, 1, 0});
-  CHECK(message_of<ConfigError>([] { select_classes(numbered(4, 2), std::vector<int64_t>{0, 0}); }) == "numbered: class 0 is listed twice");
+  CHECK(message_of<ConfigError>([] {
+          select_classes(numbered(4, 2), std::vector<int64_t>{0, 0});
+        }) == "numbered: class 0 is listed twice");
   CHECK(message_of<ConfigError>([] { select_classes(numbered(4, 2), std::vector<int64_t>{2}); }) == "numbered: class 2 of 2");
 }
 
@@ -116,7 +122,8 @@ TEST_CASE("to_channels and pad_to") {
 }
 
 TEST_CASE("channel_statistics: of pixels / 255") {
-  const Dataset ds = make_dataset("d", Tensor::from<uint8_t>({0, 255, 255, 255}, {2, 1, 1, 2}), Tensor::zeros({2}, DType::u8), {"a"}, "f");
+  const Dataset ds =
+      make_dataset("d", Tensor::from<uint8_t>({0, 255, 255, 255}, {2, 1, 1, 2}), Tensor::zeros({2}, DType::u8), {"a"}, "f");
   const ChannelStatistics s = channel_statistics(ds);
   CHECK(s.mean == std::vector<double>{0.5, 1.0});
   CHECK(s.stddev == std::vector<double>{0.5, 0.0});
@@ -144,7 +151,8 @@ TEST_CASE("load_images: sizes must agree unless one is asked for; damage is name
   const TemporaryFolder folder;
   folder.write("a/1.png", make_png(pattern(4, 4, 3)));
   folder.write("b/2.png", make_png(pattern(6, 8, 3)));
-  CHECK(contains(message_of<LoadError>([&] { load_images(folder.path()); }), "b/2.png: expected 4x4 pixels as in a/1.png, got 6x8"));
+  CHECK(
+      contains(message_of<LoadError>([&] { load_images(folder.path()); }), "b/2.png: expected 4x4 pixels as in a/1.png, got 6x8"));
   CHECK(load_images(folder.path(), {.size = 5}).images.shape() == Shape{2, 5, 5, 3});
   CHECK(load_images(folder.path(), {.size = 5, .channels = 1}).images.shape() == Shape{2, 5, 5, 1});
   Bytes cut = make_png(pattern(4, 4, 3));
@@ -177,8 +185,10 @@ TEST_CASE("catalog: a name is looked for in GRAFT_DATA first; a wrong file there
   const auto path = folder.write("cifar10/cifar10-test5000-png.tar.gz", to_bytes("something else"));
   CHECK(message_of<LoadError>([] { load_dataset("cifar10-test5000"); }) ==
         path.string() + ": not the file of the catalog: expected 11207414 bytes, got 14");
-  folder.write("cifar10/cifar-10-binary.tar.gz",
-               pack({{"x/data_batch_1.bin", Bytes(3073)}, {"x/test_batch.bin", Bytes(3073)}, {"x/batches.meta.txt", to_bytes("a\nb\n")}}, Packing::tar_gz));
+  folder.write(
+      "cifar10/cifar-10-binary.tar.gz",
+      pack({{"x/data_batch_1.bin", Bytes(3073)}, {"x/test_batch.bin", Bytes(3073)}, {"x/batches.meta.txt", to_bytes("a\nb\n")}},
+           Packing::tar_gz));
   CHECK(contains(message_of<LoadError>([] { load_dataset("cifar10"); }), "cifar10: expected 50000 training images, got 1"));
   if (before.empty()) unsetenv("GRAFT_DATA");
   else setenv("GRAFT_DATA", before.c_str(), 1);
@@ -219,7 +229,8 @@ TEST_CASE("cifar10-jpeg: 5,000 and 1,000 a class, the same bits on one thread") 
   MESSAGE("loaded in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() << " s");
   check_counts(s.train, 5000, {32, 32, 3});
   check_counts(s.test, 1000, {32, 32, 3});
-  CHECK(s.train.classes == std::vector<std::string>{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"});
+  CHECK(s.train.classes ==
+        std::vector<std::string>{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"});
   Context one(1);
   const ContextScope scope(one);
   CHECK(load_test_data(locate(find_entry("cifar10-jpeg"))[0].string(), {.channels = 3}).hash == s.test.hash);

@@ -104,6 +104,7 @@ TEST_CASE("fetch: missing remotes, sets without an address, folders that cannot 
   CHECK(!std::filesystem::exists(r.to / "made/a.bin"));
   CHECK(contains(message_of<LoadError>([&] { fetch(find_entry("usps"), {r.to, {}}); }), "has no public address"));
   CHECK(contains(message_of<LoadError>([&] { fetch(r.right(), {"/dev/null/x", {}}); }), "cannot be made"));
-  CHECK_THROWS_AS(fetch(r.right(), {r.to, [](const CatalogFile&, int64_t, int64_t) { throw Interrupted("stopped"); }}), Interrupted);
+  CHECK_THROWS_AS(fetch(r.right(), {r.to, [](const CatalogFile&, int64_t, int64_t) { throw Interrupted("stopped"); }}),
+                  Interrupted);
   CHECK(!std::filesystem::exists(r.to / "made/a.bin"));
 }

@@ -20,7 +20,8 @@ const std::vector<std::pair<std::string, Bytes>> kMembers = {
 
 std::vector<std::pair<std::string, Bytes>> members_of(ByteSpan archive, UnpackLimits limits = {}) {
   std::vector<std::pair<std::string, Bytes>> out;
-  for_each_member(archive, "x", [&](const std::string& name, Bytes content) { out.emplace_back(name, std::move(content)); }, limits);
+  for_each_member(
+      archive, "x", [&](const std::string& name, Bytes content) { out.emplace_back(name, std::move(content)); }, limits);
   return out;
 }
 
@@ -51,7 +52,8 @@ TEST_CASE("archive: a flipped byte in a gzip stream shows in its check sum") {
 TEST_CASE("archive: what unpacks to more than a limit is refused") {
   const Bytes bomb = pack({{"zeros", Bytes(4 << 20)}}, Packing::tar_gz);
   CHECK(bomb.size() < 20000);
-  CHECK(message_of<LoadError>([&] { members_of(bomb, {.entry = 1 << 20}); }) == "x: member zeros: unpacks to more than 1048576 bytes");
+  CHECK(message_of<LoadError>([&] { members_of(bomb, {.entry = 1 << 20}); }) ==
+        "x: member zeros: unpacks to more than 1048576 bytes");
   CHECK(message_of<LoadError>([&] { members_of(bomb, {.total = 1 << 20}); }) == "x: unpacks to more than 1048576 bytes");
   CHECK_THROWS_AS(members_of(pack({{"zeros", Bytes(4 << 20)}}, Packing::zip), {.entry = 1 << 20}), LoadError);
   CHECK_THROWS_AS(members_of(pack({{"zeros", Bytes(4 << 20)}}, Packing::tar_xz), {.total = 1 << 20}), LoadError);
@@ -179,7 +181,8 @@ TEST_CASE("resize: constants stay, means stay, identity is exact, twice as small
   for (uint8_t p : resize(grey, 11, 3).pixels) CHECK(p == 93);
   // Halving: triangle of half width 2, weights 1 3 3 1 over 8 inside, 3 3 1 over 7 at the edge.
   const Image row{1, 4, 1, {0, 80, 160, 240}};
-  CHECK(resize(row, 1, 2).pixels == std::vector<uint8_t>{uint8_t((3 * 0 + 3 * 80 + 160 + 3) / 7), uint8_t((80 + 3 * 160 + 3 * 240 + 3) / 7)});
+  CHECK(resize(row, 1, 2).pixels ==
+        std::vector<uint8_t>{uint8_t((3 * 0 + 3 * 80 + 160 + 3) / 7), uint8_t((80 + 3 * 160 + 3 * 240 + 3) / 7)});
   CHECK(resize_and_crop(pattern(20, 40, 3), 10).pixels.size() == 300);
   CHECK_THROWS_AS(resize(image, 0, 4), ConfigError);
 }

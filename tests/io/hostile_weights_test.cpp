@@ -44,22 +44,18 @@ std::string word(const std::string& s) { return std::string("X") + u32(uint32_t(
 std::string integer(int32_t n) { return std::string("J") + u32(uint32_t(n)); }
 
 // {"w": a float tensor over storage "0"}
-std::string tensor_state(int32_t stored, const std::string& offset, const std::string& sizes,
-                         const std::string& strides) {
-  return std::string("}") + word("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" + word("storage") +
-         "ctorch\nFloatStorage\n" + word("0") + word("cpu") + integer(stored) + "tQ" + offset + "(" + sizes + "t(" +
-         strides + "t\x89" + "NtRs";
+std::string tensor_state(int32_t stored, const std::string& offset, const std::string& sizes, const std::string& strides) {
+  return std::string("}") + word("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" + word("storage") + "ctorch\nFloatStorage\n" +
+         word("0") + word("cpu") + integer(stored) + "tQ" + offset + "(" + sizes + "t(" + strides + "t\x89" + "NtRs";
 }
 std::string tensor_file(const std::string& offset, const std::string& sizes, const std::string& strides) {
-  return legacy(tensor_state(4, offset, sizes, strides), std::string("]") + word("0") + "a",
-                u64(4) + std::string(16, '\0'));
+  return legacy(tensor_state(4, offset, sizes, strides), std::string("]") + word("0") + "a", u64(4) + std::string(16, '\0'));
 }
 
 }  // namespace
 
 TEST_CASE("pickle: globals outside the list are refused by name and nothing runs") {
-  for (const char* file :
-       {"evil_legacy.pth", "evil_zip.pth", "evil_protocol2.pkl", "evil_protocol4.pkl", "evil_text.pkl"}) {
+  for (const char* file : {"evil_legacy.pth", "evil_zip.pth", "evil_protocol2.pkl", "evil_protocol4.pkl", "evil_text.pkl"}) {
     CAPTURE(file);
     const std::string message = refusal(text(kFolder / file));
     CHECK(message.find("system is not allowed") != std::string::npos);
@@ -74,8 +70,7 @@ TEST_CASE("pickle: globals outside the list are refused by name and nothing runs
 }
 
 TEST_CASE("pickle: tensors stay inside their storage") {
-  CHECK(refusal(tensor_file("K\0", "K\x02K\x02", "K\x02K\x01")) !=
-        "accepted");  // the \0 ends the literal: a broken pickle
+  CHECK(refusal(tensor_file("K\0", "K\x02K\x02", "K\x02K\x01")) != "accepted");  // the \0 ends the literal: a broken pickle
   const std::string zero("K\0", 2), one = "K\x01", two = "K\x02", three = "K\x03";
   CHECK(refusal(tensor_file(zero, two + two, two + one)) == "accepted");
   CHECK(refusal(tensor_file(zero, "K\x05", one)).find("expected within 4") != std::string::npos);
@@ -88,11 +83,9 @@ TEST_CASE("pickle: tensors stay inside their storage") {
   const std::string huge = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f";
   CHECK(refusal(tensor_file(zero, huge + huge, huge + one)).find("expected within 4") != std::string::npos);
   CHECK(refusal(tensor_file(huge, two, one)).find("expected within 4") != std::string::npos);
-  CHECK(refusal(tensor_file(zero, integer(1 << 30), zero)).find("16 times") !=
-        std::string::npos);  // one element, a billion times
+  CHECK(refusal(tensor_file(zero, integer(1 << 30), zero)).find("16 times") != std::string::npos);  // one element, a billion times
   // a storage that claims a terabyte
-  const std::string claim =
-      legacy(tensor_state(1 << 30, zero, two, one), std::string("]") + word("0") + "a", u64(1 << 30) + "few");
+  const std::string claim = legacy(tensor_state(1 << 30, zero, two, one), std::string("]") + word("0") + "a", u64(1 << 30) + "few");
   CHECK(refusal(claim).find("cut short") != std::string::npos);
 }
 
@@ -136,17 +129,13 @@ TEST_CASE("zip: what an entry unpacks to is bounded by what is claimed, and the 
 TEST_CASE("npy: headers that lie") {
   auto npy = [](const std::string& header, size_t data) {
     const uint16_t n = uint16_t(header.size());
-    return std::string("\x93NUMPY\1\0", 8) + std::string(reinterpret_cast<const char*>(&n), 2) + header +
-           std::string(data, '\0');
+    return std::string("\x93NUMPY\1\0", 8) + std::string(reinterpret_cast<const char*>(&n), 2) + header + std::string(data, '\0');
   };
   CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8)) == "accepted");
-  CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 8)).find("expected 12 bytes") !=
-        std::string::npos);
+  CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 8)).find("expected 12 bytes") != std::string::npos);
   CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000000)}", 8)) != "accepted");
-  CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8)).find("size '-2") !=
-        std::string::npos);
-  CHECK(refusal(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)).find("got >f4") !=
-        std::string::npos);
+  CHECK(refusal(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8)).find("size '-2") != std::string::npos);
+  CHECK(refusal(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)).find("got >f4") != std::string::npos);
   CHECK(refusal(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8)).find("structured") !=
         std::string::npos);
   CHECK(refusal(npy("{'descr': '<f4', 'shape': (2,)}", 8)).find("fewer keys") != std::string::npos);

@@ -38,8 +38,11 @@ std::vector<float> one_item(const Augment& a, const std::vector<uint8_t>& image,
 
 TEST_CASE("loader: 0, 1 and 3 workers give the same batches bit for bit, also after a seek") {
   const Dataset ds = textured(47, {9, 8, 3});
-  LoaderOptions options{.batch_size = 10, .key = 12, .normalization = {{.4, .5, .6}, {.2, .3, .4}},
-                        .augment = {.resize_height = 11, .resize_width = 7, .min_area = .5, .pad_crop = 2, .flip = .5, .cutout = 3}};
+  LoaderOptions options{
+      .batch_size = 10,
+      .key = 12,
+      .normalization = {{.4, .5, .6}, {.2, .3, .4}},
+      .augment = {.resize_height = 11, .resize_width = 7, .min_area = .5, .pad_crop = 2, .flip = .5, .cutout = 3}};
   Loader inline_loader(ds, options);
   std::vector<Batch> expected;
   for (int i = 0; i < 15; ++i) expected.push_back(inline_loader.next());

@@ -11,7 +11,8 @@ using namespace graft::io;
 
 TEST_CASE("resize: reductions, enlargements and boxes are Pillow's, byte for byte") {
   std::map<std::string, Tensor> golden;
-  for (auto& [name, t] : load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/resize.safetensors")) golden[name] = t;
+  for (auto& [name, t] : load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/resize.safetensors"))
+    golden[name] = t;
   REQUIRE(golden.size() == 30);
   for (int k = 0; k < 10; ++k) {
     CAPTURE(k);

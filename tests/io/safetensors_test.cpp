@@ -49,8 +49,7 @@ TEST_CASE("safetensors: every dtype, scalars and empty tensors come back as they
   }
   const Bytes raw = read_file(path);
   const std::string content(reinterpret_cast<const char*>(raw.data()), raw.size());
-  for (size_t n = 0; n < content.size(); ++n)
-    CHECK_THROWS_AS(parse_weights(bytes_of(content.substr(0, n)), "f"), LoadError);
+  for (size_t n = 0; n < content.size(); ++n) CHECK_THROWS_AS(parse_weights(bytes_of(content.substr(0, n)), "f"), LoadError);
   CHECK_THROWS_AS(parse_weights(bytes_of(content + "x"), "f"), LoadError);
   std::filesystem::remove(path);
   CHECK_THROWS_AS(save_safetensors(path, {tensors[0], tensors[0]}), ConfigError);

@@ -72,8 +72,7 @@ TEST_CASE("weights: the format is told by the content") {
   CHECK(format("version1.npy") == WeightFormat::npy);
   CHECK(format("state.safetensors") == WeightFormat::safetensors);
   CHECK(load_weight_file(kFolder / "state.safetensors").metadata.at("made by") == "safetensors");
-  CHECK_THROWS_WITH_AS(parse_weights(bytes_of("GIF89a.."), "x.pth"), doctest::Contains("x.pth: unknown format"),
-                       LoadError);
+  CHECK_THROWS_WITH_AS(parse_weights(bytes_of("GIF89a.."), "x.pth"), doctest::Contains("x.pth: unknown format"), LoadError);
   CHECK_THROWS_AS(load_weights(kFolder), LoadError);
   CHECK_THROWS_AS(load_weights(kFolder / "absent.pth"), LoadError);
 }

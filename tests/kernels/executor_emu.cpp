@@ -31,7 +31,9 @@ __global__ void index_3d(int* out) {
 }
 
 __global__ void reverse(int* data, int n) {
-  struct Smem { int v[100]; };
+  struct Smem {
+    int v[100];
+  };
   auto& s = shared<Smem>();
   const int i = int(threadIdx.x);
   if (i >= n) return;  // early exit: the barrier is of those that are left
@@ -69,7 +71,9 @@ __global__ void votes(int* out) {
 }
 
 __global__ void producer_consumer(float* out) {  // warp 0 fills, warp 1 reads: barriers 1 (full) and 2 (empty)
-  struct Smem { float v[32]; };
+  struct Smem {
+    float v[32];
+  };
   auto& s = shared<Smem>();
   const int l = int(threadIdx.x % 32);
   for (int round = 0; round < 4; ++round) {
@@ -90,7 +94,9 @@ __global__ void histogram(int* counts, int n) {
 }
 
 __global__ void last_block_sum(float* out, float* parts, unsigned* done, const float* x) {
-  struct Smem { bool last; };
+  struct Smem {
+    bool last;
+  };
   auto& s = shared<Smem>();
   const float sum = warp_sum(x[global_thread()]);
   if (threadIdx.x == 0) {
@@ -106,13 +112,16 @@ __global__ void last_block_sum(float* out, float* parts, unsigned* done, const f
 }
 
 __global__ void spin_lock(int* data) {
-  while (atomicCAS(&data[0], 0, 1)) {}
+  while (atomicCAS(&data[0], 0, 1)) {
+  }
   atomicAdd(&data[1], 1);
   atomicExch(&data[0], 0);
 }
 
 __global__ void warp_tile(float* out) {
-  struct Smem { float v[2][32]; };
+  struct Smem {
+    float v[2][32];
+  };
   auto& s = shared<Smem>();
   const int l = int(threadIdx.x % 32), w = int(threadIdx.x / 32);
   s.v[w][l] = float(l);
@@ -200,7 +209,8 @@ TEST_CASE("executor: atomics, a spin lock, the last block adds up") {
 TEST_CASE("executor: a launch that CUDA would refuse") {
   Context c(1);
   int* none = nullptr;
-  CHECK_THROWS_WITH_AS(launch(index_3d, 1, 1025, 0, c, none), doctest::Contains("index_3d: block (1025,1,1): expected 1 to 1024"), Error);
+  CHECK_THROWS_WITH_AS(launch(index_3d, 1, 1025, 0, c, none), doctest::Contains("index_3d: block (1025,1,1): expected 1 to 1024"),
+                       Error);
   CHECK_THROWS_AS(launch(index_3d, 0, 1, 0, c, none), Error);
   CHECK_THROWS_AS(launch(index_3d, dim3(1, 70000), 1, 0, c, none), Error);
   CHECK_THROWS_AS(launch(index_3d, 1, 1, 300 << 10, c, none), Error);

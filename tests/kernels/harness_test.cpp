@@ -61,12 +61,18 @@ TEST_CASE("the pool runs every task once, rethrows, nests and is shared") {
     pool.parallel_for(257, [&](int64_t t, int) { ++hits[size_t(t)]; });
     for (auto& h : hits) REQUIRE(h == 1);
   }
-  CHECK_THROWS_AS(pool.parallel_for(100, [](int64_t t, int) { if (t == 50) throw Error("task"); }), Error);
+  CHECK_THROWS_AS(pool.parallel_for(100,
+                                    [](int64_t t, int) {
+                                      if (t == 50) throw Error("task");
+                                    }),
+                  Error);
   std::atomic<int> inner{0};
   pool.parallel_for(4, [&](int64_t, int) { pool.parallel_for(5, [&](int64_t, int) { ++inner; }); });
   CHECK(inner == 20);
   std::atomic<int> shared{0};
-  const auto hundred = [&] { for (int i = 0; i < 100; ++i) pool.parallel_for(10, [&](int64_t, int) { ++shared; }); };
+  const auto hundred = [&] {
+    for (int i = 0; i < 100; ++i) pool.parallel_for(10, [&](int64_t, int) { ++shared; });
+  };
   std::thread other(hundred);
   hundred();
   other.join();

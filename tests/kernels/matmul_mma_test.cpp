@@ -38,7 +38,8 @@ void call(Op op, Pass pass, int version, uint64_t seed, A... args) {
 
 template <class T>
 void check_matmul(const MatmulParams& p, Inputs inputs, int version = 6) {
-  INFO(name(dtype_of<T>), " batch=", p.batch, " m=", p.m, " n=", p.n, " k=", p.k, " ", p.transpose_a, p.transpose_b, " version ", version);
+  INFO(name(dtype_of<T>), " batch=", p.batch, " m=", p.m, " n=", p.n, " k=", p.k, " ", p.transpose_a, p.transpose_b, " version ",
+       version);
   const auto a = values<T>(size_t(p.batch * p.m * p.k), 1, inputs), b = values<T>(size_t(p.batch * p.k * p.n), 2, inputs);
   auto c = values<T>(size_t(p.batch * p.m * p.n), 3, inputs);
   const auto before = c;
@@ -64,7 +65,9 @@ void check_matmul(const MatmulParams& p, Inputs inputs, int version = 6) {
         if (p.write == Write::accumulate) sum += float(before[at]), size += std::abs(float(before[at]));
         const double actual = float(c[at]);
         if (inputs == Inputs::integers) wrong += actual != double(float(T(float(sum))));
-        else wrong += !(std::abs(actual - sum) <= (2 * u + u * u + double(p.k + 4) * 0x1p-23) * size * (1 + store) + store * std::abs(sum));
+        else
+          wrong +=
+              !(std::abs(actual - sum) <= (2 * u + u * u + double(p.k + 4) * 0x1p-23) * size * (1 + store) + store * std::abs(sum));
       }
   CHECK(wrong == 0);
 }
@@ -85,17 +88,19 @@ void check_shapes() {
 TEST_CASE("mma matmul tf32") { check_shapes<float>(); }
 TEST_CASE("mma matmul bf16") {
   check_shapes<BFloat16>();
-  for (bool ta : {false, true}) check_matmul<BFloat16>({2, 9, 5, 7, ta, !ta, Write::accumulate}, Inputs::normal, 0);  // v1: all shapes
+  for (bool ta : {false, true})
+    check_matmul<BFloat16>({2, 9, 5, 7, ta, !ta, Write::accumulate}, Inputs::normal, 0);  // v1: all shapes
   CHECK_THROWS_AS(([] {
                     BFloat16 x[64];
                     call<MatmulForward, BFloat16>(Op::matmul, Pass::forward, 6, 0, x, x, x, MatmulParams{1, 3, 3, 3});
-                  }()), ConfigError);
+                  }()),
+                  ConfigError);
 }
 
 TEST_CASE("mma linear tf32: bias and relu, gradients") {
   const LinearParams p{20, 40, 24, Activation::relu}, plain{20, 40, 24};
-  const auto x = values<float>(800, 1, Inputs::integers), w = values<float>(960, 2, Inputs::integers), bias = values<float>(24, 3, Inputs::integers),
-             dy = values<float>(480, 4, Inputs::integers);
+  const auto x = values<float>(800, 1, Inputs::integers), w = values<float>(960, 2, Inputs::integers),
+             bias = values<float>(24, 3, Inputs::integers), dy = values<float>(480, 4, Inputs::integers);
   std::vector<float> y(480), dx(800), dw(960), db(24), none;
   call<LinearForward, float>(Op::linear, Pass::forward, 6, 0, y.data(), x.data(), w.data(), bias.data(), p);
   call<LinearDgrad, float>(Op::linear, Pass::dgrad, 6, 0, dx.data(), dy.data(), w.data(), y.data(), plain);

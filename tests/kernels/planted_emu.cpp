@@ -16,7 +16,9 @@ namespace {
 
 enum class Bug { planted, corrected };
 
-struct Smem { float v[64]; };
+struct Smem {
+  float v[64];
+};
 
 template <Bug kBug>
 __global__ void read_after_write(float* out) {
@@ -112,7 +114,9 @@ __global__ void mask_without_self(float* out) {
   out[threadIdx.x] = 1;
 }
 
-struct alignas(16) AsyncSmem { float v[64]; };
+struct alignas(16) AsyncSmem {
+  float v[64];
+};
 
 template <Bug kBug>
 __global__ void missing_wait(float* out) {
@@ -171,13 +175,13 @@ std::string launched(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
   return "no fault";
 }
 
-#define CHECK_PLANTED(kernel, blocks, ...)                                          \
-  for (uint64_t seed = 0; seed < 4; ++seed) {                                       \
-    const std::string found = launched(kernel<Bug::planted>, seed, blocks);            \
-    if (!seed) MESSAGE(found);                                                      \
-    for (const char* part : {"emu: " #kernel, "block (", "thread (", __VA_ARGS__})  \
+#define CHECK_PLANTED(kernel, blocks, ...)                                              \
+  for (uint64_t seed = 0; seed < 4; ++seed) {                                           \
+    const std::string found = launched(kernel<Bug::planted>, seed, blocks);             \
+    if (!seed) MESSAGE(found);                                                          \
+    for (const char* part : {"emu: " #kernel, "block (", "thread (", __VA_ARGS__})      \
       CHECK_MESSAGE(found.find(part) != found.npos, "expected ", part, " in: ", found); \
-    CHECK(launched(kernel<Bug::corrected>, seed, blocks) == "no fault");               \
+    CHECK(launched(kernel<Bug::corrected>, seed, blocks) == "no fault");                \
   }
 #define NEEDS_HOOKS() \
   if (!observes()) return harness::not_run("this build does not see the memory accesses of kernels")

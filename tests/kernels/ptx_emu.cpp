@@ -66,7 +66,9 @@ void check_mma(double u) {
 
 template <int kCount, bool kTrans>
 __global__ void load_kernel(uint32_t* out) {
-  struct alignas(16) Smem { uint16_t m[4][8][8]; };
+  struct alignas(16) Smem {
+    uint16_t m[4][8][8];
+  };
   auto& s = shared<Smem>();
   for (int i = int(threadIdx.x); i < 256; i += 32) (&s.m[0][0][0])[i] = uint16_t(i);
   __syncwarp();
@@ -91,7 +93,9 @@ void check_ldmatrix() {
 }
 
 __global__ void two_groups(float* out, const float* x) {
-  struct alignas(16) Smem { float v[2][4]; };
+  struct alignas(16) Smem {
+    float v[2][4];
+  };
   auto& s = shared<Smem>();
   copy_async_16(s.v[0], x);
   copy_async_commit();
@@ -129,11 +133,11 @@ TEST_CASE("ptx: groups of asynchronous copies, zeros outside") {
 
 TEST_CASE("ptx: roundings to tf32 and bf16") {
   CHECK(to_tf32(1.0f) == 0x3f800000u);
-  CHECK(to_tf32(1.0f + 0x1p-11f) == 0x3f802000u);             // a tie goes away from zero
+  CHECK(to_tf32(1.0f + 0x1p-11f) == 0x3f802000u);  // a tie goes away from zero
   CHECK(to_tf32(-1.0f - 0x1p-11f) == 0xbf802000u);
   CHECK(to_tf32(1.0f + 0x1p-11f - 0x1p-23f) == 0x3f800000u);
   CHECK(to_tf32(0x1.ff933cp127f) == 0x7f7fc000u);
   CHECK(to_tf32(std::numeric_limits<float>::max()) == 0x7f800000u);  // infinity
   CHECK(std::isnan(std::bit_cast<float>(to_tf32(std::nanf("")))));
-  CHECK(pack_bf16(1.0f + 0x1p-8f, 1.0f + 0x3p-8f) == 0x3f823f80u);    // ties to even: down, up
+  CHECK(pack_bf16(1.0f + 0x1p-8f, 1.0f + 0x3p-8f) == 0x3f823f80u);  // ties to even: down, up
 }

@@ -20,10 +20,11 @@ namespace {
 Case matmul_case(const MatmulParams& p) {
   const int64_t c = p.batch * p.m * p.n;
   std::vector<Case> before = std::exchange(all_cases(), {});
-  add<MatmulForward>(Op::matmul, Pass::forward,
-                     fmt::format("batch={} m={} n={} k={} {}{}", p.batch, p.m, p.n, p.k, p.transpose_a ? 't' : 'n', p.transpose_b ? 't' : 'n'),
-                     Tier::ci, {p.write == Write::accumulate ? in_out(c) : out(c), in(p.batch * p.m * p.k), in(p.batch * p.k * p.n)},
-                     {.reduction = double(p.k)}, p);
+  add<MatmulForward>(
+      Op::matmul, Pass::forward,
+      fmt::format("batch={} m={} n={} k={} {}{}", p.batch, p.m, p.n, p.k, p.transpose_a ? 't' : 'n', p.transpose_b ? 't' : 'n'),
+      Tier::ci, {p.write == Write::accumulate ? in_out(c) : out(c), in(p.batch * p.m * p.k), in(p.batch * p.k * p.n)},
+      {.reduction = double(p.k)}, p);
   Case made = all_cases().back();
   all_cases() = std::move(before);
   return made;

@@ -60,8 +60,7 @@ TEST_CASE("initialisers have the deviations of their papers") {
     CAPTURE(name);
     if (name.ends_with("bias"))
       CHECK(t.to_vector<float>()[0] == (name == "conv1.bias" || name == "conv3.bias" || name == "fc8.bias" ? 0 : 1));
-    else
-      CHECK(deviation(t) == doctest::Approx(name == "fc6.weight" || name == "fc7.weight" ? 0.005 : 0.01).epsilon(0.03));
+    else CHECK(deviation(t) == doctest::Approx(name == "fc6.weight" || name == "fc7.weight" ? 0.005 : 0.01).epsilon(0.03));
   }
 }
 

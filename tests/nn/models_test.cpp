@@ -50,16 +50,14 @@ TEST_CASE("parameter counts") {
 }
 
 TEST_CASE("multiply-adds") {
-  const auto count = [](const ModelSpec& s) {
-    return make_model(s)->multiply_adds({1, s.input[0], s.input[1], s.input[2]});
-  };
+  const auto count = [](const ModelSpec& s) { return make_model(s)->multiply_adds({1, s.input[0], s.input[1], s.input[2]}); };
   const int64_t study = 9 * (1024 * 3 * 16 + 256 * 16 * 32 + 64 * 32 * 48 + 64 * 48 * 48) + 768 * 128 + 128 * 64 + 64 * 10;
   CHECK(count({"study_cnn", {32, 32, 3}, 10}) == study);
   CHECK(std::round(double(study) / 1e4) == 394);  // 3.94 M
   // CaffeNet: 55, 27, 13 pixels a side, the products of one output (grouped: of its half) times the outputs.
-  CHECK(count({"alexnet", {227, 227, 3}, 1000}) ==
-        int64_t{55 * 55} * 96 * 363 + int64_t{27 * 27} * 256 * 1200 + int64_t{169} * (384 * 2304 + 384 * 1728 + 256 * 1728) +
-            int64_t{9216} * 4096 + int64_t{4096} * 4096 + 4096 * 1000);
+  CHECK(count({"alexnet", {227, 227, 3}, 1000}) == int64_t{55 * 55} * 96 * 363 + int64_t{27 * 27} * 256 * 1200 +
+                                                       int64_t{169} * (384 * 2304 + 384 * 1728 + 256 * 1728) +
+                                                       int64_t{9216} * 4096 + int64_t{4096} * 4096 + 4096 * 1000);
 }
 
 TEST_CASE("the layer table") {

@@ -127,9 +127,7 @@ TEST_CASE("an optimizer goes on from its saved state with the same bits") {
     CHECK(first->steps() == second->steps());
     CHECK(a.to_vector<double>() == b.to_vector<double>());
   };
-  run([](const Tensor& p) {
-    return std::make_unique<Sgd>(std::vector<ParamGroup>{{{{"p", p}}}}, SgdOptions{.momentum = 0.9});
-  });
+  run([](const Tensor& p) { return std::make_unique<Sgd>(std::vector<ParamGroup>{{{{"p", p}}}}, SgdOptions{.momentum = 0.9}); });
   run([](const Tensor& p) { return std::make_unique<AdamW>(std::vector<ParamGroup>{{{{"p", p}}}}); });
 }
 
@@ -141,8 +139,8 @@ TEST_CASE("a state that does not fit is refused as a whole") {
   const NamedTensors bad{{"steps", Tensor::from<int64_t>({4}, {1})},
                          {"p.velocity", Tensor::zeros({3}, DType::f64)},
                          {"q.velocity", Tensor::zeros({2})}};
-  CHECK_THROWS_WITH_AS(sgd.load_state(bad),
-                       "optimizer state: p.velocity: expected f64[2], got f64[3]; unexpected q.velocity", LoadError);
+  CHECK_THROWS_WITH_AS(sgd.load_state(bad), "optimizer state: p.velocity: expected f64[2], got f64[3]; unexpected q.velocity",
+                       LoadError);
   CHECK_THROWS_WITH_AS(sgd.load_state({}), "optimizer state: missing steps; missing p.velocity", LoadError);
   CHECK(sgd.steps() == 0);
 }

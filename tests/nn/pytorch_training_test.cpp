@@ -25,8 +25,7 @@ constexpr int64_t kSketch = 256;
 constexpr Device kRef{Backend::ref};
 
 struct Golden {
-  io::NamedTensors tensors =
-      io::load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/training.safetensors");
+  io::NamedTensors tensors = io::load_weights(std::filesystem::path(GRAFT_SOURCE_DIR) / "tests/golden/training.safetensors");
   const Tensor& operator[](const std::string& name) const {
     for (const auto& [key, t] : tensors)
       if (key == name) return t;
@@ -57,8 +56,7 @@ Batch make_batch(const io::Dataset& data, const Tensor& batches, int64_t step) {
   for (int64_t i = 0; i < n; ++i) {
     const int64_t item = batches.data<int64_t>()[step * n + i];
     for (int64_t k = 0; k < pixels; ++k)
-      b.x64.data<double>()[i * pixels + k] =
-          (double(data.images.data<uint8_t>()[item * pixels + k]) / 255 - 0.2860) / 0.3530;
+      b.x64.data<double>()[i * pixels + k] = (double(data.images.data<uint8_t>()[item * pixels + k]) / 255 - 0.2860) / 0.3530;
     b.labels.data<int64_t>()[i] = data.labels.data<int64_t>()[item];
   }
   b.x32 = b.x64.to(DType::f32).to(Device{});

@@ -27,9 +27,8 @@ TEST_CASE("cosine") {
 }
 
 TEST_CASE("one cycle has PyTorch's values") {
-  const Schedule lr =
-      one_cycle(0.4, 20, 0.25, 10,
-                1000);  // OneCycleLR(max_lr=.4, total_steps=20, pct_start=.25, div_factor=10, final_div_factor=100)
+  const Schedule lr = one_cycle(0.4, 20, 0.25, 10,
+                                1000);  // OneCycleLR(max_lr=.4, total_steps=20, pct_start=.25, div_factor=10, final_div_factor=100)
   CHECK(lr(0) == doctest::Approx(0.04));
   CHECK(lr(2) == doctest::Approx(0.22));
   CHECK(lr(4) == doctest::Approx(0.4));
@@ -61,8 +60,8 @@ TEST_CASE("schedules refuse arguments that make no sense") {
   CHECK_THROWS_AS(constant(-1), ConfigError);
   CHECK_THROWS_AS(constant(NAN), ConfigError);
   CHECK_THROWS_AS(step_decay(1, 0, {}), ConfigError);
-  CHECK_THROWS_WITH_AS(step_decay(1, 10, {0.8, 0.6}),
-                       "step_decay: fractions: expected rising in (0, 1], got 0.6 after 0.8", ConfigError);
+  CHECK_THROWS_WITH_AS(step_decay(1, 10, {0.8, 0.6}), "step_decay: fractions: expected rising in (0, 1], got 0.6 after 0.8",
+                       ConfigError);
   CHECK_THROWS_AS(step_decay(1, 10, {0.5}, 0), ConfigError);
   CHECK_THROWS_AS(cosine(1, -5), ConfigError);
   CHECK_THROWS_AS(one_cycle(1, 100, 1), ConfigError);

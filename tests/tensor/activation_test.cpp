@@ -10,7 +10,8 @@ TEST_CASE("activations saturate, and keep NaN") {
   const Tensor x = Tensor::from<float>({NAN, 500, 90, -90, -500, INFINITY}, {6});
   for (Device device : {Device{}, Device{Backend::ref}}) {
     const auto run = [&](Activation kind) { return activation(x.to(device), kind).to_vector<double>(); };
-    for (auto kind : {Activation::relu, Activation::relu6, Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid}) {
+    for (auto kind :
+         {Activation::relu, Activation::relu6, Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid}) {
       INFO(int(kind));
       CHECK(std::isnan(run(kind)[0]));
     }

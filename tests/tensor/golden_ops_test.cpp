@@ -1,4 +1,5 @@
-// Every op against PyTorch in float64, fracdiff against scipy (tests/golden/make_*.py): `ref` in double, `cpu` in float on the same inputs.
+// Every op against PyTorch in float64, fracdiff against scipy (tests/golden/make_*.py): `ref` in double, `cpu` in float on the same
+// inputs.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -35,7 +36,8 @@ const std::map<std::string, Tensor>& golden() {
   static const auto all = [] {
     std::map<std::string, Tensor> tensors;
     for (const char* file : {"ops", "fracdiff"})
-      for (auto& [name, t] : io::load_weights(fmt::format("{}/tests/golden/{}.safetensors", GRAFT_SOURCE_DIR, file))) tensors[name] = t;
+      for (auto& [name, t] : io::load_weights(fmt::format("{}/tests/golden/{}.safetensors", GRAFT_SOURCE_DIR, file)))
+        tensors[name] = t;
     return tensors;
   }();
   return all;
@@ -89,8 +91,8 @@ void for_cases(const std::string& op, F f) {
       f(run);
     }
   CHECK_MESSAGE(count > 0, op, " has no golden cases");
-  MESSAGE(fmt::format("{}: {} cases, largest error {:.1e} on ref in double, {:.1e} on cpu in float", op, count,
-                      largest[op][0], largest[op][1]));
+  MESSAGE(fmt::format("{}: {} cases, largest error {:.1e} on ref in double, {:.1e} on cpu in float", op, count, largest[op][0],
+                      largest[op][1]));
 }
 
 // Forward and all gradients of y = f(run).
@@ -111,8 +113,7 @@ Pool2dOptions pool_options(const Run& r) { return {r.integer(0), r.integer(1), r
 
 TEST_CASE("golden conv2d and linear") {
   check_op("conv2d", [](Run& r) {
-    return conv2d(r.input("x"), r.input("weight"), r.input("bias", true),
-                  {r.integer(0), r.integer(1), r.integer(2), r.integer(3)});
+    return conv2d(r.input("x"), r.input("weight"), r.input("bias", true), {r.integer(0), r.integer(1), r.integer(2), r.integer(3)});
   });
   check_op("linear", [](Run& r) { return linear(r.input("x"), r.input("weight"), r.input("bias", true)); });
 }
@@ -126,23 +127,19 @@ TEST_CASE("golden pooling") {
 TEST_CASE("golden normalisation") {
   check_op("batch_norm", [](Run& r) {
     const Tensor mean = r.input("running_mean"), var = r.input("running_var");
-    const Tensor y =
-        batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, r.params[0], r.params[1]);
+    const Tensor y = batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, r.params[0], r.params[1]);
     expect(r, "new_running_mean", mean);
     expect(r, "new_running_var", var);
     return y;
   });
   check_op("batch_norm_frozen", [](Run& r) {
-    return batch_norm(r.input("x"), r.input("weight"), r.input("bias"), r.input("running_mean"), r.input("running_var"),
-                      false, r.params[0], r.params[1]);
+    return batch_norm(r.input("x"), r.input("weight"), r.input("bias"), r.input("running_mean"), r.input("running_var"), false,
+                      r.params[0], r.params[1]);
   });
-  check_op("group_norm", [](Run& r) {
-    return group_norm(r.input("x"), r.input("weight"), r.input("bias"), r.integer(0), r.params[1]);
-  });
-  check_op("instance_norm",
-           [](Run& r) { return instance_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
-  check_op("layer_norm",
-           [](Run& r) { return layer_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
+  check_op("group_norm",
+           [](Run& r) { return group_norm(r.input("x"), r.input("weight"), r.input("bias"), r.integer(0), r.params[1]); });
+  check_op("instance_norm", [](Run& r) { return instance_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
+  check_op("layer_norm", [](Run& r) { return layer_norm(r.input("x"), r.input("weight"), r.input("bias"), r.params[0]); });
   check_op("lrn", [](Run& r) { return lrn(r.input("x"), r.integer(0), r.params[1], r.params[2], r.params[3]); });
 }
 

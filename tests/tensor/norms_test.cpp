@@ -22,9 +22,7 @@ const float kNan = std::numeric_limits<float>::quiet_NaN();
 Tensor as_float(const Tensor& t) { return t.to(DType::f32).to(Device{}); }
 Tensor normal(Shape shape, uint64_t key) { return as_float(random_input(shape, key)); }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
+bool same_bits(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; }
 
 }  // namespace
 
@@ -46,8 +44,7 @@ TEST_CASE("max_pool2d backward on clipped windows: cpu is ref") {
 TEST_CASE("equal maxima: the first gets the gradient") {
   const Tensor x = Tensor::full({1, 2, 4, 3}, 1).set_requires_grad(true);
   max_pool2d(x, {2}).backward(Tensor::full({1, 1, 2, 3}, 5));
-  CHECK(x.grad().to_vector<float>() ==
-        std::vector<float>{5, 5, 5, 0, 0, 0, 5, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{5, 5, 5, 0, 0, 0, 5, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
 }
 
 TEST_CASE("a NaN stays visible") {
@@ -87,13 +84,11 @@ TEST_CASE("a large mean costs the variance no digits") {
     CHECK_MESSAGE(r.ok, r.report);
   };
   const Tensor mean = Tensor::zeros({channels}), var = Tensor::zeros({channels});
-  const Tensor exact_mean = Tensor::zeros({channels}, DType::f64, kRef),
-               exact_var = Tensor::zeros({channels}, DType::f64, kRef);
+  const Tensor exact_mean = Tensor::zeros({channels}, DType::f64, kRef), exact_var = Tensor::zeros({channels}, DType::f64, kRef);
   check_close(batch_norm(x, {}, {}, mean, var, true), batch_norm(exact, {}, {}, exact_mean, exact_var, true));
   check_close(mean, exact_mean);
   check_close(var, exact_var);
-  check_close(group_norm(x.view({5, 1000, channels}), {}, {}, 1),
-              group_norm(exact.view({5, 1000, channels}), {}, {}, 1));
+  check_close(group_norm(x.view({5, 1000, channels}), {}, {}, 1), group_norm(exact.view({5, 1000, channels}), {}, {}, 1));
   check_close(layer_norm(x, {}, {}), layer_norm(exact, {}, {}));
 }
 
@@ -138,24 +133,21 @@ TEST_CASE("errors of pooling, losses and normalisation say what and where") {
   const Tensor x = normal({2, 4, 4, 6}, 1), logits = normal({3, 5}, 2);
   CHECK_THROWS_WITH_AS(max_pool2d(logits, {2}), "max_pool2d: x: expected [N, H, W, C], got [3, 5]", ShapeError);
   CHECK_THROWS_WITH_AS(max_pool2d(x, {5}), doctest::Contains("at least 5 x 5"), ShapeError);
-  CHECK_THROWS_WITH_AS(avg_pool2d(x, {3, 1, 2}), "avg_pool2d: padding: expected 0 to kernel / 2 = 1, got 2",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(avg_pool2d(x, {3, 1, 2}), "avg_pool2d: padding: expected 0 to kernel / 2 = 1, got 2", ShapeError);
   CHECK_THROWS_WITH_AS(max_pool2d(x, {0}), doctest::Contains("kernel > 0"), ShapeError);
   for (int64_t bad : {int64_t{5}, int64_t{-1}})
     CHECK_THROWS_WITH_AS(cross_entropy(logits, Tensor::from<int64_t>({0, bad, 2}, {3})),
                          fmt::format("cross_entropy: labels: row 1: expected 0 to 4, got {}", bad).c_str(), ShapeError);
-  CHECK_THROWS_WITH_AS(cross_entropy(logits, Tensor::zeros({2}, DType::i64)),
-                       "cross_entropy: labels: expected [3], got [2]", ShapeError);
+  CHECK_THROWS_WITH_AS(cross_entropy(logits, Tensor::zeros({2}, DType::i64)), "cross_entropy: labels: expected [3], got [2]",
+                       ShapeError);
   CHECK_THROWS_AS(cross_entropy(logits, Tensor::zeros({3})), DtypeError);
   CHECK_THROWS_AS(cross_entropy(logits, Tensor::zeros({3}, DType::i64), 1.5), ConfigError);
   CHECK_THROWS_WITH_AS(mse(logits, normal({5, 3}, 1)), doctest::Contains("expected [3, 5]"), ShapeError);
-  CHECK_THROWS_WITH_AS(batch_norm(x, normal({4}, 1), {}, {}, {}, true), "batch_norm: weight: expected [6], got [4]",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(batch_norm(x, normal({4}, 1), {}, {}, {}, true), "batch_norm: weight: expected [6], got [4]", ShapeError);
   CHECK_THROWS_WITH_AS(batch_norm(x.rows(0, 1).view({16, 6}).rows(0, 1), {}, {}, {}, {}, true),
                        doctest::Contains("more than one value per channel"), ShapeError);
   CHECK_THROWS_WITH_AS(batch_norm(x, {}, {}, {}, {}, false), doctest::Contains("got none"), ShapeError);
-  CHECK_THROWS_WITH_AS(group_norm(x, {}, {}, 4), "group_norm: groups: expected a divisor of 6 channels, got 4",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(group_norm(x, {}, {}, 4), "group_norm: groups: expected a divisor of 6 channels, got 4", ShapeError);
   CHECK_THROWS_AS(lrn(x, 0), ShapeError);
   CHECK_THROWS_AS(lrn(x, 5, 1e-4, 0.75, 0), ConfigError);
 }

@@ -38,7 +38,8 @@ TEST_CASE("load: the file layout is PyTorch's, and loading is its inverse") {
   CHECK(at(theirs, 5, 6, 1, 2) == at(ours, 5, 1, 2, 6));
   // Column (c, h, w) of the file is column (h, w, c) of the network; the map is 4x4 with 8 channels.
   const Tensor linear = entry(file, "module.fc3.linear.weight");
-  CHECK(linear.data<float>()[3 * 128 + 7 * 16 + 2 * 4 + 1] == source->named_parameters()[6].second.data<float>()[3 * 128 + (2 * 4 + 1) * 8 + 7]);
+  CHECK(linear.data<float>()[3 * 128 + 7 * 16 + 2 * 4 + 1] ==
+        source->named_parameters()[6].second.data<float>()[3 * 128 + (2 * 4 + 1) * 8 + 7]);
 
   file.emplace_back("module.conv1.bn.num_batches_tracked", Tensor::from<int64_t>({3}, {}));
   const LoadReport r = load(*target, file);
@@ -66,8 +67,9 @@ TEST_CASE("load: strict, one error lists all, and the network is unchanged") {
   } catch (const LoadError& e) {
     text = e.what();
   }
-  for (const char* part : {"5 tensors", "missing: conv1.conv.weight [8, 3, 3, 3]", "mis-shaped: fc4.weight: expected [4, 16], got [5, 16]",
-                           "wrong type: fc4.bias: expected f32, got i64", "unexpected: extra.weight [2]", "twice in the file: "}) {
+  for (const char* part :
+       {"5 tensors", "missing: conv1.conv.weight [8, 3, 3, 3]", "mis-shaped: fc4.weight: expected [4, 16], got [5, 16]",
+        "wrong type: fc4.bias: expected f32, got i64", "unexpected: extra.weight [2]", "twice in the file: "}) {
     INFO(part);
     CHECK(text.find(part) != std::string::npos);
   }

@@ -60,14 +60,19 @@ TEST_CASE("study config: errors name the line, the key and the nearest known one
   CHECK(error_of("[train]\nepochs = 0\n").starts_with("x.toml:2: train.epochs: expected 1 to"));
   CHECK(error_of("[train]\nepochs = 2.5\n") == "x.toml:2: train.epochs: expected a whole number");
   CHECK(error_of("[train\n").starts_with("x.toml:1: "));
-  CHECK(error_of("[model]\nname = \"study_cn\"\n") .starts_with("x.toml:2: model.name: no 'study_cn' (did you mean 'study_cnn'?)"));
+  CHECK(error_of("[model]\nname = \"study_cn\"\n").starts_with("x.toml:2: model.name: no 'study_cn' (did you mean 'study_cnn'?)"));
   CHECK(error_of("[grid]\nconditions = [\"BnA\"]\n").starts_with("x.toml:2: grid.conditions: no condition 'BnA'"));
   CHECK(error_of("[grid]\nconditions = [\"BnB\", \"BnB\"]\n") == "x.toml:2: grid.conditions: BnB is given twice");
   CHECK(error_of("[grid]\nseeds = 3\n").find("data.name: expected the name of a data set") != std::string::npos);
-  CHECK(error_of(kData + "[[split]]\nname = \"s\"\nkind = \"listed\"\na = [\"x\", \"y\"]\nb = [\"x\", \"z\"]\n").find("'x' is given twice") != std::string::npos);
-  CHECK(error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"AnB - bas\"\nat_most = 0\n").starts_with("x.toml:3: criterion 'c': value 'AnB - bas'"));
-  CHECK(error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"RnB\"\nat_most = 0\n").find("split 'random' has no cells of RnB") != std::string::npos);
-  CHECK(error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"AnB\"\n").find("expected at_least, at_most or both") != std::string::npos);
+  CHECK(error_of(kData + "[[split]]\nname = \"s\"\nkind = \"listed\"\na = [\"x\", \"y\"]\nb = [\"x\", \"z\"]\n")
+            .find("'x' is given twice") != std::string::npos);
+  CHECK(error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"AnB - bas\"\nat_most = 0\n")
+            .starts_with("x.toml:3: criterion 'c': value 'AnB - bas'"));
+  CHECK(
+      error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"RnB\"\nat_most = 0\n").find("split 'random' has no cells of RnB") !=
+      std::string::npos);
+  CHECK(error_of(kData + "[[criterion]]\nname = \"c\"\nvalue = \"AnB\"\n").find("expected at_least, at_most or both") !=
+        std::string::npos);
 }
 
 TEST_CASE("study grid: errors that need the data or the model") {
@@ -127,7 +132,8 @@ TEST_CASE("study grid: cells, sources and shared results") {
   CHECK(find("other", Condition::AnB, 1, "A", 16).source_key == find("other", Condition::base, 0, "S", 16).key);
   CHECK(find("other", Condition::AnB, 1, "A", 16).label.source == "other");
   // Images: those of few are among those of many, at the size of the target.
-  const auto many = grid.data(find("random", Condition::base, 0, "A", 16)), few = grid.data(find("random", Condition::base, 0, "A", 5));
+  const auto many = grid.data(find("random", Condition::base, 0, "A", 16)),
+             few = grid.data(find("random", Condition::base, 0, "A", 5));
   CHECK(many->train.size() == 48);
   CHECK(few->train.size() == 15);
   CHECK(grid.data(find("other", Condition::base, 0, "S", 16))->train.images.shape() == Shape{64, 6, 6, 1});

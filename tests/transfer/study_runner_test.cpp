@@ -115,7 +115,9 @@ TEST_CASE("study run: the streams are what they are said to be") {
   label.half = "A";
   const Shape input{6, 6, 1};
   const auto base = make_network(c, label, input, 3, nullptr);
-  const auto bytes = [](const nn::Chain& n, int block) { return n.block(block).named_parameters().front().second.to_vector<float>(); };
+  const auto bytes = [](const nn::Chain& n, int block) {
+    return n.block(block).named_parameters().front().second.to_vector<float>();
+  };
   std::vector<std::unique_ptr<nn::Chain>> grafted;
   for (Condition condition : {Condition::BnB, Condition::AnBplus, Condition::RnB}) {
     label.condition = condition;
@@ -201,7 +203,8 @@ TEST_CASE("study run: the cache changes no number of a network with batch norm")
   const auto put = [&](const std::string& old, const std::string& now) { text.replace(text.find(old), old.size(), now); };
   put("name = \"mlp\"", "name = \"resnet20\"");
   put("epochs = 2", "epochs = 2\nmomentum = 0.9");
-  put("\"base\", \"base2x\", \"BnB\", \"BnB+\", \"AnB\", \"AnB+\", \"RnB\"]", "\"base\", \"BnB\", \"AnB\", \"RnB\"]\ncuts = [1, 4, 9]");
+  put("\"base\", \"base2x\", \"BnB\", \"BnB+\", \"AnB\", \"AnB+\", \"RnB\"]",
+      "\"base\", \"BnB\", \"AnB\", \"RnB\"]\ncuts = [1, 4, 9]");
   put("seeds = 2", "seeds = 1");
   put("target_images_per_class = [5]", "");
   put("cuts = [2]", "cuts = [4]");

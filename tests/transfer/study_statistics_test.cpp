@@ -41,7 +41,8 @@ StudyConfig with(const CriterionConfig& k) {
   return c;
 }
 
-CriterionConfig criterion(const std::string& value, std::vector<int64_t> cuts, std::optional<double> least, std::optional<double> most) {
+CriterionConfig criterion(const std::string& value, std::vector<int64_t> cuts, std::optional<double> least,
+                          std::optional<double> most) {
   CriterionConfig k;
   k.name = "claim";
   k.value = value;
@@ -58,8 +59,8 @@ Verdict judge_one(const CriterionConfig& k, const std::vector<Row>& r) { return 
 
 TEST_CASE("study statistics: t quantiles equal SciPy's") {
   // scipy.stats.t.ppf(0.975, n), SciPy 1.17.1
-  const std::pair<double, double> expected[] = {{1, 12.706204736174694}, {2, 4.302652729749462},  {3, 3.1824463052837078},
-                                                {4, 2.7764451051977934}, {9, 2.262157162798205}, {30, 2.0422724563012378},
+  const std::pair<double, double> expected[] = {{1, 12.706204736174694},   {2, 4.302652729749462}, {3, 3.1824463052837078},
+                                                {4, 2.7764451051977934},   {9, 2.262157162798205}, {30, 2.0422724563012378},
                                                 {1000, 1.9623390808264083}};
   for (const auto& [n, t] : expected) CHECK(student_t_quantile(0.975, n) == doctest::Approx(t).epsilon(1e-12));
   CHECK(student_t_quantile(0.025, 4) == doctest::Approx(-2.7764451051977934).epsilon(1e-12));
@@ -110,7 +111,8 @@ TEST_CASE("study statistics: differences are paired by half and seed, halves ave
 TEST_CASE("study statistics: a diverged cell takes its pair out, and its seed out of the mean") {
   auto r = rows(3);
   for (Row& x : r)
-    if (x.label.condition == Condition::AnB && x.label.cut == 2 && x.label.seed == 1 && x.label.half == "B") x.result.accuracy.reset();
+    if (x.label.condition == Condition::AnB && x.label.cut == 2 && x.label.seed == 1 && x.label.half == "B")
+      x.result.accuracy.reset();
   const Quantity q = quantity(r, "AnB - base", {"random", 0, 0}, 2);
   CHECK(q.points.size() == 5);
   CHECK(q.per_seed.size() == 2);

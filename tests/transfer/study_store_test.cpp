@@ -12,9 +12,21 @@ Row example(const std::string& key) {
   r.key = key;
   r.identity = "seed = 1\n";
   r.commit = "abc";
-  r.result = {.status = "done", .accuracy = 0.1 + 0.2, .loss = 1e-300, .items = 10, .correct = 3, .epochs = 2, .steps = 9, .seconds = 1.25,
-              .train_seconds = 1, .prefix_seconds = 0.5, .prefix_blocks = 3, .weights_hash = "00ff", .layer_table = "conv1\n",
-              .proof = "kept", .curve = {{2.3, 0.5}, {std::nan(""), 0.25}}};
+  r.result = {.status = "done",
+              .accuracy = 0.1 + 0.2,
+              .loss = 1e-300,
+              .items = 10,
+              .correct = 3,
+              .epochs = 2,
+              .steps = 9,
+              .seconds = 1.25,
+              .train_seconds = 1,
+              .prefix_seconds = 0.5,
+              .prefix_blocks = 3,
+              .weights_hash = "00ff",
+              .layer_table = "conv1\n",
+              .proof = "kept",
+              .curve = {{2.3, 0.5}, {std::nan(""), 0.25}}};
   return r;
 }
 

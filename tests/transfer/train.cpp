@@ -116,8 +116,8 @@ TEST_CASE("train: a planted bug that changes one bit of a frozen tensor during t
       for (const TensorState& s : tensor_states(*net))
         if (s.name == victim) s.tensor.raw_bytes()[0] ^= std::byte{1};  // the last bit of the mantissa
     };
-    CHECK_THROWS_WITH_AS(train(*net, data, kKeys, quick(), hooks), ("proof: " + victim + " is frozen, and training changed it").c_str(),
-                         InternalError);
+    CHECK_THROWS_WITH_AS(train(*net, data, kKeys, quick(), hooks),
+                         ("proof: " + victim + " is frozen, and training changed it").c_str(), InternalError);
   }
 }
 
@@ -143,8 +143,8 @@ TEST_CASE("train: a norm that updates its statistics although it is frozen is fo
   CHECK(train(*network(), data, kKeys, quick()).status == TrainStatus::done);
   auto frozen = network();
   freeze_first(*frozen, 1);
-  CHECK_THROWS_WITH_AS(train(*frozen, data, kKeys, quick()),
-                       "proof: norm.careless.running_mean is frozen, and training changed it", InternalError);
+  CHECK_THROWS_WITH_AS(train(*frozen, data, kKeys, quick()), "proof: norm.careless.running_mean is frozen, and training changed it",
+                       InternalError);
 }
 
 TEST_CASE("train: stretch runs the same schedule over more steps; a step beside it changes the result") {

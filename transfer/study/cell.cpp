@@ -17,7 +17,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 uint64_t stream(const CellLabel& l, std::string_view what, std::string_view layer = {}) {
-  return stream_key(uint64_t(l.seed), layer.empty() ? fmt::format("{}/{}", what, l.half) : fmt::format("{}/{}/{}", what, l.half, layer));
+  return stream_key(uint64_t(l.seed),
+                    layer.empty() ? fmt::format("{}/{}", what, l.half) : fmt::format("{}/{}/{}", what, l.half, layer));
 }
 
 }  // namespace

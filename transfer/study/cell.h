@@ -14,16 +14,16 @@ namespace graft::study {
 // The columns that name a cell in tables.
 struct CellLabel {
   Condition condition = Condition::base;
-  int64_t cut = 0;               // 0 for base and base2x
+  int64_t cut = 0;  // 0 for base and base2x
   int64_t keep = 0;
-  std::string source;            // data set of the source network; empty without one
-  std::string target;            // data set
-  std::string partition;         // name of the split
-  std::string half;              // "A", "B": of the target; "S": the network of another data set that serves as source
+  std::string source;     // data set of the source network; empty without one
+  std::string target;     // data set
+  std::string partition;  // name of the split
+  std::string half;       // "A", "B": of the target; "S": the network of another data set that serves as source
   int64_t seed = 0;
   int64_t images_per_class = 0;  // of training
 
-  std::string str() const;       // "AnB cut 3 half B seed 0 (random)"
+  std::string str() const;  // "AnB cut 3 half B seed 0 (random)"
   bool operator==(const CellLabel&) const = default;
 };
 
@@ -44,16 +44,16 @@ struct Cell {
 };
 
 struct CellResult {
-  std::string status;               // "done", "diverged", "source diverged"
-  std::optional<double> accuracy;   // fraction of the test images; absent unless done
-  std::optional<double> loss;       // mean cross-entropy on them
+  std::string status;              // "done", "diverged", "source diverged"
+  std::optional<double> accuracy;  // fraction of the test images; absent unless done
+  std::optional<double> loss;      // mean cross-entropy on them
   int64_t items = 0, correct = 0;
-  int64_t epochs = 0, steps = 0;    // trained
-  double seconds = 0;               // all of the cell: cache, training, test
+  int64_t epochs = 0, steps = 0;  // trained
+  double seconds = 0;             // all of the cell: cache, training, test
   double train_seconds = 0;
-  double prefix_seconds = 0;        // computing the cached activations once
-  int64_t prefix_blocks = 0;        // blocks that were cached; 0 without the cache
-  std::string weights_hash;         // of the final parameters and buffers, 16 hex digits
+  double prefix_seconds = 0;  // computing the cached activations once
+  int64_t prefix_blocks = 0;  // blocks that were cached; 0 without the cache
+  std::string weights_hash;   // of the final parameters and buffers, 16 hex digits
   std::string layer_table, proof;
   std::vector<transfer::EpochRecord> curve;
 };

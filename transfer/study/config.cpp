@@ -17,8 +17,8 @@ namespace graft::study {
 namespace {
 
 constexpr std::pair<Condition, const char*> kConditions[] = {
-    {Condition::base, "base"},   {Condition::base2x, "base2x"}, {Condition::BnB, "BnB"},  {Condition::BnBplus, "BnB+"},
-    {Condition::AnB, "AnB"},     {Condition::AnBplus, "AnB+"},  {Condition::RnB, "RnB"}};
+    {Condition::base, "base"}, {Condition::base2x, "base2x"}, {Condition::BnB, "BnB"}, {Condition::BnBplus, "BnB+"},
+    {Condition::AnB, "AnB"},   {Condition::AnBplus, "AnB+"},  {Condition::RnB, "RnB"}};
 
 std::vector<std::string> condition_names() {
   std::vector<std::string> names;
@@ -208,8 +208,7 @@ void read_split(Table& t, StudyConfig& c) {
     if (other.name == s.name) t.fail(t.here(), "split.name: '{}' is given twice", s.name);
   std::string kind = "random";
   t.read("kind", kind, {"random", "listed", "source"});
-  s.kind = kind == "random" ? SplitConfig::Kind::random
-           : kind == "listed" ? SplitConfig::Kind::listed : SplitConfig::Kind::source;
+  s.kind = kind == "random" ? SplitConfig::Kind::random : kind == "listed" ? SplitConfig::Kind::listed : SplitConfig::Kind::source;
   t.read("conditions", s.conditions);
   if (s.kind == SplitConfig::Kind::listed) {
     t.read("a", s.a);
@@ -238,8 +237,9 @@ void read_criterion(Table& t, StudyConfig& c) {
   t.read("minus_split", k.minus_split);
   std::string over = "each";
   t.read("over", over, {"each", "mean", "spearman"});
-  k.over = over == "each" ? CriterionConfig::Over::each
-           : over == "mean" ? CriterionConfig::Over::mean : CriterionConfig::Over::spearman;
+  k.over = over == "each"   ? CriterionConfig::Over::each
+           : over == "mean" ? CriterionConfig::Over::mean
+                            : CriterionConfig::Over::spearman;
   t.read("cuts", k.cuts, 0);
   t.read("at_least", k.at_least);
   t.read("at_most", k.at_most);
@@ -259,7 +259,8 @@ void check_whole(Table& t, StudyConfig& c) {
   if (c.images_per_class)
     for (int64_t n : c.target_images_per_class)
       if (n >= c.images_per_class)
-        t.fail(t.here(), "grid.target_images_per_class: expected fewer than data.images_per_class = {}, got {}", c.images_per_class, n);
+        t.fail(t.here(), "grid.target_images_per_class: expected fewer than data.images_per_class = {}, got {}", c.images_per_class,
+               n);
   std::vector<std::string> names;
   for (SplitConfig& s : c.splits) {
     if (s.conditions.empty()) s.conditions = c.conditions;
@@ -267,12 +268,15 @@ void check_whole(Table& t, StudyConfig& c) {
   }
   for (CriterionConfig& k : c.criteria) {
     if (k.split.empty()) k.split = c.splits.front().name;
-    const auto fail = [&](const std::string& what) { throw ConfigError(fmt::format("{}: criterion '{}': {}", k.line, k.name, what)); };
+    const auto fail = [&](const std::string& what) {
+      throw ConfigError(fmt::format("{}: criterion '{}': {}", k.line, k.name, what));
+    };
     const auto terms = value_terms(k.value);
     if (!terms) {
       std::vector<std::string> known = condition_names();
       known.insert(known.end(), std::begin(kDerived), std::end(kDerived));
-      fail(fmt::format("value '{}' is neither a name nor a difference of two conditions ({})", k.value, did_you_mean(k.value, known)));
+      fail(fmt::format("value '{}' is neither a name nor a difference of two conditions ({})", k.value,
+                       did_you_mean(k.value, known)));
     }
     for (const std::string* s : {&k.split, &k.minus_split}) {
       if (s->empty()) continue;

@@ -15,13 +15,13 @@ namespace graft::study {
 
 // Yosinski, Clune, Bengio, Lipson 2014: B is the half that is trained and tested on, A the other one, n the cut.
 enum class Condition {
-  base,    // B from scratch
-  base2x,  // the same with the schedule stretched over twice the steps
-  BnB,     // n blocks of base B, frozen; the rest fresh, trained on B
-  BnBplus, // the same, fine-tuned
-  AnB,     // n blocks of the source network, frozen
-  AnBplus, // the same, fine-tuned
-  RnB,     // n random blocks, frozen
+  base,     // B from scratch
+  base2x,   // the same with the schedule stretched over twice the steps
+  BnB,      // n blocks of base B, frozen; the rest fresh, trained on B
+  BnBplus,  // the same, fine-tuned
+  AnB,      // n blocks of the source network, frozen
+  AnBplus,  // the same, fine-tuned
+  RnB,      // n random blocks, frozen
 };
 std::string_view name(Condition);  // "base", "base2x", "BnB", "BnB+", "AnB", "AnB+", "RnB"
 std::optional<Condition> condition_from_name(std::string_view);
@@ -38,10 +38,10 @@ struct SplitConfig {
   };
   std::string name;
   Kind kind = Kind::random;
-  std::vector<std::string> a, b;            // listed: class names
-  std::string source;                       // source: name of the data set
-  int64_t source_images_per_class = 0;      // source: 0 is the number of the study
-  std::vector<Condition> conditions;        // those of the grid unless given
+  std::vector<std::string> a, b;        // listed: class names
+  std::string source;                   // source: name of the data set
+  int64_t source_images_per_class = 0;  // source: 0 is the number of the study
+  std::vector<Condition> conditions;    // those of the grid unless given
 };
 
 // A claim about paired means: `value` ("AnB", "AnB - base", "specificity", ...; accuracies in percentage points) over
@@ -50,12 +50,12 @@ struct CriterionConfig {
   enum class Over { each, mean, spearman };  // every cut; the mean over the cuts; rank correlation of value and cut
   std::string name, value, split, minus_split;
   Over over = Over::each;
-  std::vector<int64_t> cuts;                 // empty: all of the grid
-  std::optional<double> at_least, at_most;   // percentage points (spearman: -1..1); at least one of the two
-  int64_t images_per_class = 0;              // of the target; 0: the number of the study
+  std::vector<int64_t> cuts;                // empty: all of the grid
+  std::optional<double> at_least, at_most;  // percentage points (spearman: -1..1); at least one of the two
+  int64_t images_per_class = 0;             // of the target; 0: the number of the study
   int64_t keep = 0;
-  int64_t seeds = 3;                         // fewer than these: not judged
-  int line = 0;                              // in the file
+  int64_t seeds = 3;  // fewer than these: not judged
+  int line = 0;       // in the file
 };
 
 struct StudyConfig {
@@ -63,16 +63,16 @@ struct StudyConfig {
   std::string model = "study_cnn";
   nn::Init init = nn::Init::he_normal;
   std::string data;
-  int64_t images_per_class = 0;              // of training; 0: all
+  int64_t images_per_class = 0;  // of training; 0: all
   transfer::TrainConfig train;
   std::vector<Condition> conditions;
   std::vector<std::variant<int64_t, std::string>> cuts;  // numbers or names of blocks; empty: all
   std::vector<int64_t> keep = {0};
   std::vector<int64_t> target_images_per_class;  // further, smaller training sets of the target; the source stays full
-  int64_t seeds = 3;                         // seeds are 0 .. seeds-1
+  int64_t seeds = 3;                             // seeds are 0 .. seeds-1
   std::vector<SplitConfig> splits;
   std::vector<CriterionConfig> criteria;
-  std::string text;                          // the file
+  std::string text;  // the file
 };
 
 // ConfigError, one line "FILE:LINE: what is wrong", for syntax, unknown keys (with the nearest known one), wrong types and

@@ -41,7 +41,8 @@ class Judge {
     v.value = worst->value;
     v.measured = measured(*worst);
     if (!(room(*worst) >= 0)) v.reason = fmt::format("outside the band{}", worst->where);
-    else if (!signs_right(*worst)) v.reason = fmt::format("the sign is not right in every seed and the interval holds 0{}", worst->where);
+    else if (!signs_right(*worst))
+      v.reason = fmt::format("the sign is not right in every seed and the interval holds 0{}", worst->where);
     v.judgement = v.reason.empty() ? Judgement::pass : Judgement::fail;
     return v;
   }
@@ -143,9 +144,7 @@ class Judge {
 
 }  // namespace
 
-std::string_view name(Judgement j) {
-  return j == Judgement::pass ? "pass" : j == Judgement::fail ? "fail" : "not judged";
-}
+std::string_view name(Judgement j) { return j == Judgement::pass ? "pass" : j == Judgement::fail ? "fail" : "not judged"; }
 
 std::vector<Verdict> judge(const StudyConfig& config, const std::vector<int64_t>& cuts, const std::vector<Row>& rows) {
   std::vector<Verdict> verdicts;

@@ -15,8 +15,8 @@ struct Verdict {
   std::string measured;  // "-27.4 pp at cut 6 (3 of 3 seeds, +/- 2.1)": the cut that decides
   std::string needed;    // "at most -12 pp"
   Judgement judgement = Judgement::not_judged;
-  std::string reason;    // of a failure or of no judgement; empty when passed
-  double value = 0;      // the measured number; NaN when there is none
+  std::string reason;  // of a failure or of no judgement; empty when passed
+  double value = 0;    // the measured number; NaN when there is none
 };
 
 // `cuts`: those of the grid.

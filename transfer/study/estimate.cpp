@@ -18,9 +18,9 @@ namespace {
 
 // Seconds with the first `cut` blocks frozen.
 struct Times {
-  double step = 0;           // of a batch from the cached prefix
+  double step = 0;  // of a batch from the cached prefix
   double step_uncached = 0;
-  double prefix = 0;         // of one image through the prefix
+  double prefix = 0;  // of one image through the prefix
 };
 
 struct Measurement {
@@ -188,16 +188,19 @@ std::string to_text(const Grid& grid, const Estimate& e) {
     add(total, e.cells[i]);
     width = std::max(width, what.size());
   }
-  std::string s = fmt::format("{:<{}} {:>6} {:>7} {:>22} {:>22}\n", "cells", width, "cells", "shared", "10^9 multiply-adds", "seconds of one job");
-  s += fmt::format("{:<{}} {:>6} {:>7} {:>11} {:>10} {:>11} {:>10}\n", "", width, "", "", "cached", "uncached", "cached", "uncached");
+  std::string s = fmt::format("{:<{}} {:>6} {:>7} {:>22} {:>22}\n", "cells", width, "cells", "shared", "10^9 multiply-adds",
+                              "seconds of one job");
+  s += fmt::format("{:<{}} {:>6} {:>7} {:>11} {:>10} {:>11} {:>10}\n", "", width, "", "", "cached", "uncached", "cached",
+                   "uncached");
   const auto print = [&](const std::string& what, const Line& l) {
-    s += fmt::format("{:<{}} {:>6} {:>7} {:>11.2f} {:>10.2f} {:>11.1f} {:>10.1f}\n", what, width, l.cells, l.shared, l.cost.multiply_adds / 1e9,
-                     l.cost.multiply_adds_uncached / 1e9, l.cost.seconds, l.cost.seconds_uncached);
+    s += fmt::format("{:<{}} {:>6} {:>7} {:>11.2f} {:>10.2f} {:>11.1f} {:>10.1f}\n", what, width, l.cells, l.shared,
+                     l.cost.multiply_adds / 1e9, l.cost.multiply_adds_uncached / 1e9, l.cost.seconds, l.cost.seconds_uncached);
   };
   for (const auto& [what, line] : lines) print(what, line);
   print("total", total);
-  s += fmt::format("{} networks to train with {} job{}: about {:.0f} s with the prefix cache, {:.0f} s without it (saving {:.0f} %)\n", e.to_run,
-                   e.jobs, e.jobs == 1 ? "" : "s", e.seconds, e.seconds_uncached, 100 * e.saving());
+  s += fmt::format(
+      "{} networks to train with {} job{}: about {:.0f} s with the prefix cache, {:.0f} s without it (saving {:.0f} %)\n", e.to_run,
+      e.jobs, e.jobs == 1 ? "" : "s", e.seconds, e.seconds_uncached, 100 * e.saving());
   return s;
 }
 

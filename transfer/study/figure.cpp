@@ -18,8 +18,9 @@ struct Style {
   int point, dash;
 };
 // Self-transfer blue, transfer red, random grey: the colours of the paper; "+" (fine-tuned) lighter, with open marks.
-constexpr Style kStyles[] = {{"base", "#000000", 7, 2},  {"base2x", "#808000", 5, 2}, {"BnB", "#1f4fbf", 7, 1}, {"BnB+", "#7fa7ff", 6, 1},
-                             {"AnB", "#c01818", 9, 1},   {"AnB+", "#ff8f80", 8, 1},   {"RnB", "#707070", 11, 3}};
+constexpr Style kStyles[] = {{"base", "#000000", 7, 2}, {"base2x", "#808000", 5, 2}, {"BnB", "#1f4fbf", 7, 1},
+                             {"BnB+", "#7fa7ff", 6, 1}, {"AnB", "#c01818", 9, 1},    {"AnB+", "#ff8f80", 8, 1},
+                             {"RnB", "#707070", 11, 3}};
 
 // Runs gnuplot on a script and returns what it prints.
 std::string gnuplot(const std::string& script) {
@@ -76,9 +77,10 @@ std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat 
   const bool text = format == FigureFormat::text || format == FigureFormat::colour_text;
   std::string script = terminal(format), plots;
   const int64_t last = r.cuts.empty() ? 1 : r.cuts.back();
-  script += fmt::format("set title {} noenhanced\nset xlabel 'layer n at which the network is cut'\nset ylabel 'accuracy, %' {}\n"
-                        "set xrange [-0.5:{}.5]\nset xtics 0,1\nset grid ytics lc rgb '#dddddd'\nset key {}\n",
-                        gnuplot_string(title(s, r)), text ? "" : "offset 1", last, text ? "below" : "outside right top");
+  script += fmt::format(
+      "set title {} noenhanced\nset xlabel 'layer n at which the network is cut'\nset ylabel 'accuracy, %' {}\n"
+      "set xrange [-0.5:{}.5]\nset xtics 0,1\nset grid ytics lc rgb '#dddddd'\nset key {}\n",
+      gnuplot_string(title(s, r)), text ? "" : "offset 1", last, text ? "below" : "outside right top");
   double shift = -0.15;
   for (const Style& style : kStyles) {
     std::string points, means, bands;
@@ -97,12 +99,17 @@ std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat 
     script += fmt::format("{0}p << EOD\n{1}EOD\n{0}m << EOD\n{2}EOD\n{0}b << EOD\n{3}EOD\n", id, points, means, bands);
     if (!plots.empty()) plots += ", \\\n  ";
     if (!text) {
-      if (!bands.empty() && !flat) plots += fmt::format("{}b using 1:2:3 with filledcurves lc rgb '{}' fs transparent solid 0.15 notitle, \\\n  ", id, style.colour);
+      if (!bands.empty() && !flat)
+        plots += fmt::format("{}b using 1:2:3 with filledcurves lc rgb '{}' fs transparent solid 0.15 notitle, \\\n  ", id,
+                             style.colour);
       plots += fmt::format("{}p with points pt {} ps 0.7 lc rgb '{}' notitle, \\\n  ", id, style.point, style.colour);
     }
     plots += fmt::format("{}m with {} {} lc rgb '{}' {} title {}", id, flat ? "lines" : "linespoints",
                          text ? "" : fmt::format("dt {} lw 2", style.dash), style.colour,
-                         flat ? "" : text ? "" : fmt::format("pt {} ps 1", style.point), gnuplot_string(style.condition));
+                         flat   ? ""
+                         : text ? ""
+                                : fmt::format("pt {} ps 1", style.point),
+                         gnuplot_string(style.condition));
   }
   check<Error>(!plots.empty(), "figure: no result to draw");
   return gnuplot(script + "plot " + plots + "\n");

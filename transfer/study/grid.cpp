@@ -67,8 +67,8 @@ Grid::Source& Grid::load(const std::string& name, const DataProvider& provider) 
   for (const io::Dataset* d : {&s.splits.train, &s.splits.test})
     check<ConfigError>(d->size() > 0, "data: {} has no {} images", name, d == &s.splits.train ? "training" : "test");
   check<ConfigError>(s.splits.train.classes.size() == s.splits.test.classes.size(),
-                     "data: {}: the training images have {} classes, the test images {}", name,
-                     s.splits.train.classes.size(), s.splits.test.classes.size());
+                     "data: {}: the training images have {} classes, the test images {}", name, s.splits.train.classes.size(),
+                     s.splits.test.classes.size());
   if (input_.rank())  // a source takes the size of the target
     for (io::Dataset* d : {&s.splits.train, &s.splits.test}) *d = io::pad_to(io::to_channels(*d, input_[2]), input_[0], input_[1]);
   // Of all training images, so that both halves and every seed see the same pixels.
@@ -83,7 +83,8 @@ void Grid::resolve_cuts() {
   for (int i = 0; i < network->size(); ++i) blocks_.push_back(network->name(i));
   const int64_t last = network->size() - 1;  // the last block is the classifier: never transferred
   for (const auto& cut : config_.cuts) {
-    const int64_t n = std::holds_alternative<int64_t>(cut) ? std::get<int64_t>(cut) : network->index(std::get<std::string>(cut)) + 1;
+    const int64_t n =
+        std::holds_alternative<int64_t>(cut) ? std::get<int64_t>(cut) : network->index(std::get<std::string>(cut)) + 1;
     check<ConfigError>(n >= 1 && n <= last, "grid.cuts: {} has cuts 1 to {} (after {} to {}), got {}", config_.model, last,
                        blocks_.front(), blocks_[size_t(last - 1)], n);
     cuts_.push_back(n);
@@ -98,7 +99,8 @@ void Grid::resolve_cuts() {
     check<ConfigError>(!k.images_per_class || k.images_per_class == config_.images_per_class ||
                            std::ranges::count(config_.target_images_per_class, k.images_per_class),
                        "criterion '{}': the grid has no cells of {} images a class", k.name, k.images_per_class);
-    check<ConfigError>(!k.keep || std::ranges::count(config_.keep, k.keep), "criterion '{}': the grid has no keep = {}", k.name, k.keep);
+    check<ConfigError>(!k.keep || std::ranges::count(config_.keep, k.keep), "criterion '{}': the grid has no keep = {}", k.name,
+                       k.keep);
   }
 }
 
@@ -115,8 +117,9 @@ const std::string& Grid::add(CellLabel label, DataSpec spec, const std::string& 
     if (spec.images_per_class) {
       const auto counts = source.splits.train.class_counts();
       for (int64_t k : spec.classes)
-        check<ConfigError>(counts[size_t(k)] >= spec.images_per_class, "images_per_class: {}: class '{}' has {} training images, not {}",
-                           spec.name, source.splits.train.classes[size_t(k)], counts[size_t(k)], spec.images_per_class);
+        check<ConfigError>(counts[size_t(k)] >= spec.images_per_class,
+                           "images_per_class: {}: class '{}' has {} training images, not {}", spec.name,
+                           source.splits.train.classes[size_t(k)], counts[size_t(k)], spec.images_per_class);
     }
     specs_.push_back(std::move(spec));
   }
@@ -134,9 +137,8 @@ void Grid::add_split(const SplitConfig& s) {
   };
   std::vector<Target> targets;
   for (int64_t seed = 0; seed < config_.seeds; ++seed) {
-    auto halves = s.kind == SplitConfig::Kind::listed
-                      ? std::pair(class_indices(s, s.a, all), class_indices(s, s.b, all))
-                      : random_halves(int64_t(all.classes.size()), seed);
+    auto halves = s.kind == SplitConfig::Kind::listed ? std::pair(class_indices(s, s.a, all), class_indices(s, s.b, all))
+                                                      : random_halves(int64_t(all.classes.size()), seed);
     for (const char* half : {"A", "B"}) {
       Target t;
       t.label.target = config_.data;

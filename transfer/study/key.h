@@ -14,7 +14,7 @@ std::string hash_text(std::string_view);
 // Everything that decides the numbers, one "name = value" a line: instruction-set target, kernel version, model, recipe,
 // data (names and hashes, classes, images per class, preprocessing), seed, half, condition, cut, keep, key of the source.
 // The name of the split and of the study, the number of threads, jobs and the cache are no part of it.
-std::string identity(const StudyConfig&, const CellLabel&, const DataSpec&, const io::Splits&,
-                     const transfer::Preprocessing&, const Shape& input, const std::string& source_key);
+std::string identity(const StudyConfig&, const CellLabel&, const DataSpec&, const io::Splits&, const transfer::Preprocessing&,
+                     const Shape& input, const std::string& source_key);
 
 }  // namespace graft::study

@@ -22,14 +22,15 @@ void check_same_study(const std::filesystem::path& a, const Store& first, const 
   const Facts x = first.meta(), y = other.meta();
   for (const auto& [name, what] : {std::pair{"target", "instruction-set targets"}, std::pair{"kernel_version", "kernel versions"},
                                    std::pair{"seeds", "numbers of seeds"}})
-    check<ConfigError>(fact(x, name) == fact(y, name), "merge: {} and {} are of different {}: {} and {}", a.string(), b.string(), what,
-                       fact(x, name), fact(y, name));
-  check<ConfigError>(first.planned() == other.planned(), "merge: {} and {} have different cells (another configuration or other data)",
-                     a.string(), b.string());
+    check<ConfigError>(fact(x, name) == fact(y, name), "merge: {} and {} are of different {}: {} and {}", a.string(), b.string(),
+                       what, fact(x, name), fact(y, name));
+  check<ConfigError>(first.planned() == other.planned(),
+                     "merge: {} and {} have different cells (another configuration or other data)", a.string(), b.string());
 }
 
 bool same_numbers(const CellResult& a, const CellResult& b) {
-  return a.status == b.status && a.accuracy == b.accuracy && a.loss == b.loss && a.epochs == b.epochs && a.weights_hash == b.weights_hash;
+  return a.status == b.status && a.accuracy == b.accuracy && a.loss == b.loss && a.epochs == b.epochs &&
+         a.weights_hash == b.weights_hash;
 }
 
 }  // namespace
@@ -44,8 +45,9 @@ MergeSummary merge_stores(std::span<const std::filesystem::path> from, const std
   const auto collect = [&](const Store& store) {
     for (const Row& row : store.rows()) {
       const auto [known, added] = joined.try_emplace(row.key, row, store.folder());
-      check<ConfigError>(added || same_numbers(known->second.first.result, row.result), "merge: {} and {} have different numbers for {}",
-                         known->second.second.string(), store.folder().string(), row.label.str());
+      check<ConfigError>(added || same_numbers(known->second.first.result, row.result),
+                         "merge: {} and {} have different numbers for {}", known->second.second.string(), store.folder().string(),
+                         row.label.str());
     }
   };
   for (const auto& store : stores) {

@@ -27,28 +27,49 @@ std::string file_name(const Selection& s) {
 ordered_json json_number(double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(nullptr); }
 
 std::string to_json(const StudyResults& r) {
-  ordered_json j{{"name", r.config.name}, {"model", r.config.model}, {"data", r.config.data}, {"cuts", r.cuts},
-                 {"blocks", r.blocks}, {"planned", r.planned}};
+  ordered_json j{{"name", r.config.name}, {"model", r.config.model}, {"data", r.config.data},
+                 {"cuts", r.cuts},        {"blocks", r.blocks},      {"planned", r.planned}};
   for (const auto& [key, value] : r.meta) j["meta"][key] = value;
   j["prefix_cache"] = {{"predicted_saving", json_number(r.predicted_saving)}, {"measured_saving", json_number(r.measured_saving)}};
   for (const Quantity& q : r.quantities) {
-    ordered_json one{{"quantity", q.name}, {"partition", q.selection.partition}, {"images_per_class", q.selection.images_per_class},
-                     {"keep", q.selection.keep}, {"cut", q.cut}, {"mean", json_number(q.summary.mean)}, {"seeds", q.summary.seeds},
-                     {"positive", q.summary.positive}, {"negative", q.summary.negative}, {"missing", q.missing}};
+    ordered_json one{{"quantity", q.name},
+                     {"partition", q.selection.partition},
+                     {"images_per_class", q.selection.images_per_class},
+                     {"keep", q.selection.keep},
+                     {"cut", q.cut},
+                     {"mean", json_number(q.summary.mean)},
+                     {"seeds", q.summary.seeds},
+                     {"positive", q.summary.positive},
+                     {"negative", q.summary.negative},
+                     {"missing", q.missing}};
     if (q.summary.half_width) one["half_width_95"] = *q.summary.half_width;
     for (const Point& p : q.points) one["points"].push_back({{"seed", p.seed}, {"half", p.half}, {"value", p.value}});
     j["quantities"].push_back(std::move(one));
   }
   for (const Verdict& v : r.verdicts)
-    j["criteria"].push_back({{"criterion", v.criterion}, {"measured", v.measured}, {"needed", v.needed},
-                             {"verdict", name(v.judgement)}, {"reason", v.reason}, {"value", json_number(v.value)}});
+    j["criteria"].push_back({{"criterion", v.criterion},
+                             {"measured", v.measured},
+                             {"needed", v.needed},
+                             {"verdict", name(v.judgement)},
+                             {"reason", v.reason},
+                             {"value", json_number(v.value)}});
   for (const Row& row : r.rows) {
-    ordered_json c{{"condition", name(row.label.condition)}, {"cut", row.label.cut}, {"keep", row.label.keep},
-                   {"source", row.label.source}, {"target", row.label.target}, {"partition", row.label.partition},
-                   {"half", row.label.half}, {"seed", row.label.seed}, {"images_per_class", row.label.images_per_class},
-                   {"status", row.result.status}, {"epochs", row.result.epochs}, {"seconds", row.result.seconds},
-                   {"weights_hash", row.result.weights_hash}, {"commit", row.commit},
-                   {"finished", row.finished}, {"key", row.key}};
+    ordered_json c{{"condition", name(row.label.condition)},
+                   {"cut", row.label.cut},
+                   {"keep", row.label.keep},
+                   {"source", row.label.source},
+                   {"target", row.label.target},
+                   {"partition", row.label.partition},
+                   {"half", row.label.half},
+                   {"seed", row.label.seed},
+                   {"images_per_class", row.label.images_per_class},
+                   {"status", row.result.status},
+                   {"epochs", row.result.epochs},
+                   {"seconds", row.result.seconds},
+                   {"weights_hash", row.result.weights_hash},
+                   {"commit", row.commit},
+                   {"finished", row.finished},
+                   {"key", row.key}};
     if (row.result.accuracy) c["accuracy"] = *row.result.accuracy;
     if (row.result.loss) c["loss"] = json_number(*row.result.loss);
     j["cells"].push_back(std::move(c));

@@ -60,7 +60,8 @@ StudyResults load_results(const std::filesystem::path& out) {
   r.verdicts = judge(r.config, r.cuts, r.rows);
   const auto predicted = r.meta.find("predicted_seconds"), uncached = r.meta.find("predicted_seconds_uncached");
   r.predicted_saving = predicted != r.meta.end() && uncached != r.meta.end()
-                           ? 1 - std::stod(predicted->second) / std::stod(uncached->second) : std::nan("");
+                           ? 1 - std::stod(predicted->second) / std::stod(uncached->second)
+                           : std::nan("");
   r.measured_saving = measured_saving(r.rows);
   return r;
 }

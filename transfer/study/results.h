@@ -8,8 +8,8 @@ struct StudyResults {
   StudyConfig config;
   std::map<std::string, std::string> meta;  // target, kernel_version, commit, jobs, predicted and measured saving, ...
   std::vector<int64_t> cuts;
-  std::vector<std::string> blocks;          // names, in order
-  int64_t planned = 0;                      // cells of the grid; rows.size() of them have a result
+  std::vector<std::string> blocks;  // names, in order
+  int64_t planned = 0;              // cells of the grid; rows.size() of them have a result
   std::vector<Row> rows;
   std::vector<Quantity> quantities;
   std::vector<Verdict> verdicts;

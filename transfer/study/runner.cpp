@@ -98,14 +98,18 @@ class Run {
     std::set<std::string> pending;
     for (size_t i : todo_) pending.insert(grid_.cells()[i].key);
     jobs_ = job_count(options_, todo_.size());
-    estimate_ = estimate(grid_, {jobs_, todo_.empty() ? 0 : options_.calibration_steps,
-                                 [&](const Cell& c) { return !pending.contains(c.key); }});
+    estimate_ = estimate(
+        grid_, {jobs_, todo_.empty() ? 0 : options_.calibration_steps, [&](const Cell& c) { return !pending.contains(c.key); }});
 
     const StudyConfig& c = grid_.config();
-    std::map<std::string, std::string> facts = {
-        {"name", c.name}, {"config", c.text}, {"config_file", c.name + ".toml"}, {"seeds", std::to_string(c.seeds)},
-        {"cuts", joined(grid_.cuts())}, {"blocks", joined(grid_.blocks())}, {"target", std::string(cpu::target())},
-        {"kernel_version", std::to_string(kKernelVersion)}};
+    std::map<std::string, std::string> facts = {{"name", c.name},
+                                                {"config", c.text},
+                                                {"config_file", c.name + ".toml"},
+                                                {"seeds", std::to_string(c.seeds)},
+                                                {"cuts", joined(grid_.cuts())},
+                                                {"blocks", joined(grid_.blocks())},
+                                                {"target", std::string(cpu::target())},
+                                                {"kernel_version", std::to_string(kKernelVersion)}};
     if (!todo_.empty()) {
       facts["commit"] = options_.commit;
       facts["jobs"] = std::to_string(jobs_);
@@ -143,7 +147,8 @@ class Run {
     const auto file = options_.out / row.weights_file;
     transfer::load(*network, io::load_weights(file));
     const std::string hash = fmt::format("{:016x}", transfer::hash_weights(*network));
-    check<LoadError>(hash == row.result.weights_hash, "{}: expected weights with hash {}, got {}", file.string(), row.result.weights_hash, hash);
+    check<LoadError>(hash == row.result.weights_hash, "{}: expected weights with hash {}, got {}", file.string(),
+                     row.result.weights_hash, hash);
     return network;
   }
 
@@ -292,8 +297,8 @@ DryRun dry_run(StudyConfig config, const RunOptions& options) {
   DryRun d;
   d.grid = std::make_unique<Grid>(with_seeds(std::move(config), options), options.provider);
   const std::set<std::string> mine = shard_keys(*d.grid, options.shard);
-  d.estimate = estimate(*d.grid, {job_count(options, mine.size()), options.calibration_steps,
-                                  [&](const Cell& c) { return !mine.contains(c.key); }});
+  d.estimate = estimate(
+      *d.grid, {job_count(options, mine.size()), options.calibration_steps, [&](const Cell& c) { return !mine.contains(c.key); }});
   return d;
 }
 

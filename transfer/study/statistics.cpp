@@ -44,7 +44,8 @@ std::vector<double> ranks(std::span<const double> v) {
   std::ranges::sort(order, [&](size_t i, size_t j) { return v[i] < v[j]; });
   std::vector<double> r(v.size());
   for (size_t i = 0, j; i < order.size(); i = j) {
-    for (j = i; j < order.size() && v[order[j]] == v[order[i]]; ++j) {}
+    for (j = i; j < order.size() && v[order[j]] == v[order[i]]; ++j) {
+    }
     for (size_t k = i; k < j; ++k) r[order[k]] = double(i + j + 1) / 2;
   }
   return r;
@@ -136,7 +137,8 @@ Quantity quantity(const std::vector<Row>& rows, const std::string& value, const 
   // Target halves and seeds there are at all; every one that lacks a term is missing.
   std::map<std::pair<int64_t, std::string>, std::pair<std::optional<double>, std::optional<double>>> pairs;
   for (const Row& r : rows) {
-    if (r.label.partition != selection.partition || r.label.images_per_class != selection.images_per_class || r.label.half == "S") continue;
+    if (r.label.partition != selection.partition || r.label.images_per_class != selection.images_per_class || r.label.half == "S")
+      continue;
     auto& pair = pairs[{r.label.seed, r.label.half}];
     if (at(r.label, terms->plus, selection, cut)) pair.first = r.result.accuracy;
     if (terms->minus && at(r.label, *terms->minus, selection, cut)) pair.second = r.result.accuracy;
@@ -171,7 +173,8 @@ std::vector<Quantity> all_quantities(const std::vector<Row>& rows) {
     cuts.insert(r.label.cut);
   }
   std::vector<std::string> values;
-  constexpr Condition kAll[] = {Condition::base, Condition::base2x, Condition::BnB, Condition::BnBplus, Condition::AnB, Condition::AnBplus, Condition::RnB};
+  constexpr Condition kAll[] = {Condition::base, Condition::base2x,  Condition::BnB, Condition::BnBplus,
+                                Condition::AnB,  Condition::AnBplus, Condition::RnB};
   for (Condition c : kAll) values.emplace_back(name(c));
   for (Condition c : kAll)
     if (c != Condition::base) values.push_back(fmt::format("{} - base", name(c)));

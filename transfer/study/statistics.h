@@ -14,7 +14,7 @@ namespace graft::study {
 struct Summary {
   int64_t seeds = 0;
   double mean = 0;
-  std::optional<double> half_width;  // of the 95 % t-interval of the mean; absent under 3 seeds
+  std::optional<double> half_width;    // of the 95 % t-interval of the mean; absent under 3 seeds
   int64_t positive = 0, negative = 0;  // sign count
 };
 Summary summarize(std::span<const double> per_seed);
@@ -40,13 +40,13 @@ struct Point {
 
 // A value at one cut: an accuracy or a paired difference, in percentage points.
 struct Quantity {
-  std::string name;           // as in value_terms
+  std::string name;  // as in value_terms
   Selection selection;
-  int64_t cut = 0;            // 0 for a condition without a cut
-  std::vector<Point> points;  // per seed and half
+  int64_t cut = 0;                                   // 0 for a condition without a cut
+  std::vector<Point> points;                         // per seed and half
   std::vector<std::pair<int64_t, double>> per_seed;  // seeds with both halves: their mean
-  Summary summary;            // of per_seed
-  int64_t missing = 0;        // pairs of seed and half without both values: not run, or diverged
+  Summary summary;                                   // of per_seed
+  int64_t missing = 0;                               // pairs of seed and half without both values: not run, or diverged
 };
 
 // What can be asked for: a condition ("AnB"), a difference of two ("AnB+ - base"), or a name of the decomposition:

@@ -50,7 +50,9 @@ class Statement {
   ~Statement() { sqlite3_finalize(statement_); }
   Statement(const Statement&) = delete;
 
-  Statement& operator<<(const std::string& v) { return bound(sqlite3_bind_text(statement_, ++bind_, v.data(), int(v.size()), SQLITE_TRANSIENT)); }
+  Statement& operator<<(const std::string& v) {
+    return bound(sqlite3_bind_text(statement_, ++bind_, v.data(), int(v.size()), SQLITE_TRANSIENT));
+  }
   Statement& operator<<(int64_t v) { return bound(sqlite3_bind_int64(statement_, ++bind_, v)); }
   Statement& operator<<(double v) { return bound(sqlite3_bind_double(statement_, ++bind_, v)); }
   Statement& operator<<(const std::optional<double>& v) { return v ? *this << *v : bound(sqlite3_bind_null(statement_, ++bind_)); }
@@ -115,21 +117,22 @@ std::vector<transfer::EpochRecord> curve_of(const std::string& text) {
 void write(Statement& s, const Row& r) {
   const CellResult& c = r.result;
   s << r.key << r.source_key << r.identity << c.status << c.accuracy << c.loss << c.items << c.correct << c.epochs << c.steps
-    << c.seconds << c.train_seconds << c.prefix_seconds << c.prefix_blocks << c.weights_hash << r.weights_file
-    << c.layer_table << c.proof << curve_text(c.curve) << r.commit << r.finished;
+    << c.seconds << c.train_seconds << c.prefix_seconds << c.prefix_blocks << c.weights_hash << r.weights_file << c.layer_table
+    << c.proof << curve_text(c.curve) << r.commit << r.finished;
 }
 
 void read(Statement& s, Row& r) {
   CellResult& c = r.result;
   std::string curve;
-  s >> r.key >> r.source_key >> r.identity >> c.status >> c.accuracy >> c.loss >> c.items >> c.correct >> c.epochs >> c.steps
-    >> c.seconds >> c.train_seconds >> c.prefix_seconds >> c.prefix_blocks >> c.weights_hash >> r.weights_file
-    >> c.layer_table >> c.proof >> curve >> r.commit >> r.finished;
+  s >> r.key >> r.source_key >> r.identity >> c.status >> c.accuracy >> c.loss >> c.items >> c.correct >> c.epochs >> c.steps >>
+      c.seconds >> c.train_seconds >> c.prefix_seconds >> c.prefix_blocks >> c.weights_hash >> r.weights_file >> c.layer_table >>
+      c.proof >> curve >> r.commit >> r.finished;
   c.curve = curve_of(curve);
 }
 
 void write(Statement& s, const CellLabel& l) {
-  s << std::string(name(l.condition)) << l.cut << l.keep << l.source << l.target << l.partition << l.half << l.seed << l.images_per_class;
+  s << std::string(name(l.condition)) << l.cut << l.keep << l.source << l.target << l.partition << l.half << l.seed
+    << l.images_per_class;
 }
 
 void read(Statement& s, CellLabel& l) {
@@ -167,7 +170,8 @@ void Store::open(Mode mode) {
   const std::string file = (folder_ / "study.sqlite").string();
   std::error_code error;
   if (mode == Mode::read) {
-    check<ConfigError>(std::filesystem::exists(file, error), "{}: there is no study (expected the file study.sqlite in it)", folder_.string());
+    check<ConfigError>(std::filesystem::exists(file, error), "{}: there is no study (expected the file study.sqlite in it)",
+                       folder_.string());
   } else {
     std::filesystem::create_directories(folder_, error);
     check<ConfigError>(!error && std::filesystem::is_directory(folder_), "{}: the folder cannot be made: {}", folder_.string(),
@@ -175,7 +179,8 @@ void Store::open(Mode mode) {
     const std::string lock = (folder_ / "lock").string();
     lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     check<ConfigError>(lock_ >= 0, "{}: cannot be written: {}", folder_.string(), std::strerror(errno));
-    check<ConfigError>(::flock(lock_, LOCK_EX | LOCK_NB) == 0, "{}: another process is running a study in this folder", folder_.string());
+    check<ConfigError>(::flock(lock_, LOCK_EX | LOCK_NB) == 0, "{}: another process is running a study in this folder",
+                       folder_.string());
   }
   const bool fresh = !std::filesystem::exists(file, error) || std::filesystem::file_size(file, error) == 0;
   // A reader opens for writing too (where the file allows it): it may have to roll back the commit that a kill cut short.
@@ -202,7 +207,8 @@ void Store::open(Mode mode) {
     throw LoadError(fmt::format("{}: damaged, or no store of a study: {} (it is left as it is)", file, e.what()));
   }
   check<LoadError>(application == kApplicationId, "{}: not a store of a study (it is left as it is)", file);
-  check<LoadError>(version == kSchemaVersion, "{}: written by another version of Graft: expected schema {}, got {}", file, kSchemaVersion, version);
+  check<LoadError>(version == kSchemaVersion, "{}: written by another version of Graft: expected schema {}, got {}", file,
+                   kSchemaVersion, version);
   check<LoadError>(damage == "ok", "{}: damaged: {} (it is left as it is)", file, damage);
 }
 
@@ -284,7 +290,9 @@ void Store::commit(const Row& row) {
   step("begin");
   transaction(db_, [&] {
     step("insert");
-    Statement s(db_, fmt::format("INSERT OR REPLACE INTO results({}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", kResultColumns));
+    Statement s(
+        db_, fmt::format("INSERT OR REPLACE INTO results({}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         kResultColumns));
     write(s, row);
     s.run();
     step("inserted");
@@ -330,9 +338,9 @@ std::string to_csv(const std::vector<Row>& rows) {
   const auto number = [](const std::optional<double>& v) { return v ? fmt::format("{}", *v) : std::string(); };
   for (const Row& r : rows) {
     const CellLabel& l = r.label;
-    s += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f}\n", name(l.condition), l.cut, l.keep, field(l.source), field(l.target),
-                     field(l.partition), l.half, l.seed, l.images_per_class, r.result.status, number(r.result.accuracy),
-                     number(r.result.loss), r.result.epochs, r.result.seconds);
+    s += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f}\n", name(l.condition), l.cut, l.keep, field(l.source),
+                     field(l.target), field(l.partition), l.half, l.seed, l.images_per_class, r.result.status,
+                     number(r.result.accuracy), number(r.result.loss), r.result.epochs, r.result.seconds);
   }
   return s;
 }

@@ -18,7 +18,7 @@ struct Row {
   CellLabel label;
   std::string key;
   CellResult result;
-  std::string identity;          // what the key is the hash of
+  std::string identity;  // what the key is the hash of
   std::string source_key;
   std::string commit, finished;  // of the program; UTC, ISO 8601
   std::string weights_file;      // of a shared network, relative to the folder; else empty
@@ -42,11 +42,11 @@ class Store {
 
   // The cells that the study has, replacing what was planned; results are kept by key, so a grown grid runs new cells only.
   void plan(const std::vector<std::pair<CellLabel, std::string>>&);  // label and key
-  std::vector<std::pair<CellLabel, std::string>> planned() const;  // label and key, in the order of the grid
+  std::vector<std::pair<CellLabel, std::string>> planned() const;    // label and key, in the order of the grid
 
-  void commit(const Row&);          // one transaction; Error when the disk is full: the cell is not recorded then
-  std::vector<Row> rows() const;    // of planned cells that have a result, in the order of the grid
-  std::vector<Row> results() const; // one per key, planned or not, by key
+  void commit(const Row&);           // one transaction; Error when the disk is full: the cell is not recorded then
+  std::vector<Row> rows() const;     // of planned cells that have a result, in the order of the grid
+  std::vector<Row> results() const;  // one per key, planned or not, by key
   std::optional<Row> result(const std::string& key) const;
 
   // Tests: called with the name of every step of a commit.
@@ -55,7 +55,9 @@ class Store {
  private:
   void execute(const char* sql) const;
   void open(Mode);
-  void step(std::string_view name) const { if (on_step) on_step(name); }
+  void step(std::string_view name) const {
+    if (on_step) on_step(name);
+  }
 
   std::filesystem::path folder_;
   sqlite3* db_ = nullptr;

@@ -20,7 +20,8 @@ std::string cell_text(const Quantity* q, bool difference) {
   return text;
 }
 
-Table per_cut(const StudyResults& r, const Selection& s, std::string title, const std::vector<std::string>& names, bool difference) {
+Table per_cut(const StudyResults& r, const Selection& s, std::string title, const std::vector<std::string>& names,
+              bool difference) {
   Table t{std::move(title), {""}, {}};
   for (int64_t cut : r.cuts) t.header.push_back(fmt::format("n = {}", cut));
   for (const std::string& name : names) {
@@ -70,14 +71,15 @@ Table accuracies(const StudyResults& r, const Selection& s) {
 }
 
 Table decomposition(const StudyResults& r, const Selection& s) {
-  return per_cut(r, s, "Paired differences, percentage points (" + title(s, r) + ")",
-                 {std::begin(kDerived), std::end(kDerived)}, true);
+  return per_cut(r, s, "Paired differences, percentage points (" + title(s, r) + ")", {std::begin(kDerived), std::end(kDerived)},
+                 true);
 }
 
 Table verdicts(const StudyResults& r) {
   Table t{"Criteria", {"criterion", "measured", "needed", "verdict"}, {}};
   for (const Verdict& v : r.verdicts)
-    t.rows.push_back({v.criterion, v.measured, v.needed, std::string(name(v.judgement)) + (v.reason.empty() ? "" : ": " + v.reason)});
+    t.rows.push_back(
+        {v.criterion, v.measured, v.needed, std::string(name(v.judgement)) + (v.reason.empty() ? "" : ": " + v.reason)});
   return t;
 }
 

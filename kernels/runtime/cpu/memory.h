@@ -5,9 +5,9 @@
 
 namespace graft::cpu {
 
-void* allocate(size_t bytes);              // 64-byte aligned; throws Error when the system refuses
+void* allocate(size_t bytes);  // 64-byte aligned; throws Error when the system refuses
 void deallocate(void* p, size_t bytes);
-void release_cached();                     // gives the free lists back to the system
+void release_cached();  // gives the free lists back to the system
 
 // Tests: fill every new block with 0xFF bytes (NaN in every float type), so what is not written shows.
 void set_poison(bool on);

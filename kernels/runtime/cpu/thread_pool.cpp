@@ -62,7 +62,9 @@ void ThreadPool::run(int64_t tasks, Task task, void* self) {
   gate_.fetch_sub(kClosed, std::memory_order_release);  // open: a worker that comes now sees the fields above
   epoch_.fetch_add(1);
   if (sleepers_.load() > 0) {
-    { std::lock_guard lock(sleep_mutex_); }
+    {
+      std::lock_guard lock(sleep_mutex_);
+    }
     wake_.notify_all();
   }
   work(0);

@@ -24,7 +24,8 @@ class ThreadPool {
   // first exception. A call from inside a task, or while another thread uses the pool, runs on the calling thread.
   template <class F>
   void parallel_for(int64_t tasks, F&& f) {
-    run(tasks, [](void* self, int64_t task, int worker) { (*static_cast<std::remove_reference_t<F>*>(self))(task, worker); },
+    run(
+        tasks, [](void* self, int64_t task, int worker) { (*static_cast<std::remove_reference_t<F>*>(self))(task, worker); },
         const_cast<void*>(static_cast<const void*>(&f)));
   }
 

@@ -13,12 +13,24 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-struct alignas(16) int4 { int x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline int2 make_int2(int x, int y) { return {x, y}; }
@@ -27,14 +39,23 @@ inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-template <class T> constexpr T min(T a, T b) { return b < a ? b : a; }
-template <class T> constexpr T max(T a, T b) { return a < b ? b : a; }
+template <class T>
+constexpr T min(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+constexpr T max(T a, T b) {
+  return a < b ? b : a;
+}
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
 inline int __clz(int v) { return v ? __builtin_clz(unsigned(v)) : 32; }
 inline int __float_as_int(float v) { return __builtin_bit_cast(int, v); }
 inline float __int_as_float(int v) { return __builtin_bit_cast(float, v); }
-template <class T> T __ldg(const T* p) { return *p; }
+template <class T>
+T __ldg(const T* p) {
+  return *p;
+}
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t{a} * b) >> 32); }
 
 inline void __syncthreads(graft::emu::Where w = graft::emu::Where::current()) { graft::emu::barrier(0, 0, true, w); }
@@ -112,26 +133,27 @@ T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32, graft::emu::Wh
   return graft::emu::shuffle(mask, v, source < lane / width * width ? lane : source, w);
 }
 
-#define GRAFT_EMU_ATOMIC(name, expression)                                                                        \
-  template <class T>                                                                                              \
-  T name(T* p, std::type_identity_t<T> v, graft::emu::Where w = graft::emu::Where::current()) {                   \
-    return graft::emu::atomic(p, [v](T old) -> T { return expression; }, w);                                      \
+#define GRAFT_EMU_ATOMIC(name, expression)                                                      \
+  template <class T>                                                                            \
+  T name(T* p, std::type_identity_t<T> v, graft::emu::Where w = graft::emu::Where::current()) { \
+    return graft::emu::atomic(                                                                  \
+        p, [v](T old) -> T { return expression; }, w);                                          \
   }
 GRAFT_EMU_ATOMIC(atomicAdd, old + v)
 GRAFT_EMU_ATOMIC(atomicSub, old - v)
 GRAFT_EMU_ATOMIC(atomicExch, (void(old), v))
 GRAFT_EMU_ATOMIC(atomicMin, v < old ? v : old)
 GRAFT_EMU_ATOMIC(atomicMax, old < v ? v : old)
-GRAFT_EMU_ATOMIC(atomicAnd, old & v)
+GRAFT_EMU_ATOMIC(atomicAnd, old& v)
 GRAFT_EMU_ATOMIC(atomicOr, old | v)
 GRAFT_EMU_ATOMIC(atomicXor, old ^ v)
 GRAFT_EMU_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
 GRAFT_EMU_ATOMIC(atomicDec, old == 0 || old > v ? v : old - 1)
 #undef GRAFT_EMU_ATOMIC
 template <class T>
-T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v,
-            graft::emu::Where w = graft::emu::Where::current()) {
-  return graft::emu::atomic(p, [=](T old) { return old == expected ? v : old; }, w);
+T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v, graft::emu::Where w = graft::emu::Where::current()) {
+  return graft::emu::atomic(
+      p, [=](T old) { return old == expected ? v : old; }, w);
 }
 
 namespace graft::emu {

@@ -10,7 +10,9 @@
 namespace graft::emu {
 
 // A fault of a kernel, with kernel, block, thread and source line. The launch is over; its outputs are undefined.
-struct KernelFault : Error { using Error::Error; };
+struct KernelFault : Error {
+  using Error::Error;
+};
 
 struct Options {
   // 0: blocks and threads in order. Otherwise a random order of blocks, warps and lanes, where a warp runs as far ahead

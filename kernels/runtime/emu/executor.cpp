@@ -32,9 +32,9 @@ namespace graft::emu {
 namespace {
 
 constexpr size_t kStaticLimit = 48 << 10, kSharedLimit = 227 << 10;  // bytes a block may have: static; in all (sm_90)
-constexpr size_t kSharedArena = 1 << 20;        // with what lies around it: an access there is out of bounds
+constexpr size_t kSharedArena = 1 << 20;                             // with what lies around it: an access there is out of bounds
 constexpr size_t kSharedBase = 384 << 10;
-constexpr int kMaxSpins = 1 << 20;              // rounds in which threads did nothing but yield
+constexpr int kMaxSpins = 1 << 20;  // rounds in which threads did nothing but yield
 
 enum class State : uint8_t { ready, yielded, at_barrier, at_warp_op, exited };
 
@@ -42,9 +42,9 @@ struct Thread {
   Fiber fiber;
   uint3 index;
   State state;
-  Where where;        // of the barrier or warp operation it waits at
+  Where where;  // of the barrier or warp operation it waits at
   int barrier_id;
-  unsigned mask;      // of the warp operation
+  unsigned mask;  // of the warp operation
   uint64_t result;
 };
 
@@ -72,7 +72,10 @@ struct Executor {
   int count = 0, live = 0, current = -1;
   uint32_t block = 0;
   uint64_t blocks_run = 0, draws = 0;
-  struct InFlight { const void* pc; int thread; };
+  struct InFlight {
+    const void* pc;
+    int thread;
+  };
   std::vector<InFlight> in_flight = std::vector<InFlight>(kSharedLimit / 16);  // of shared memory, 16 bytes each; pc null: none
   std::vector<int> warp_order, lane_order;
   std::vector<WarpMeeting> meetings;  // 32 a warp: as many as it can have disjoint masks
@@ -82,7 +85,7 @@ struct Executor {
   std::byte* arena = nullptr;
   std::optional<std::string> fault;
   MemoryCheck memory;
-  bool observing = false;  // kernel code is running: hooks report
+  bool observing = false;                  // kernel code is running: hooks report
   std::map<uintptr_t, uintptr_t> visible;  // begin -> end
 
   std::string at(int thread) const {
@@ -99,9 +102,7 @@ struct Executor {
     suspend();
   }
   void suspend() { threads[size_t(current)].fiber.suspend(); }
-  uint64_t draw(uint64_t below) {
-    return below < 2 ? 0 : Philox{options().seed, block}.below(draws++, below);
-  }
+  uint64_t draw(uint64_t below) { return below < 2 ? 0 : Philox{options().seed, block}.below(draws++, below); }
   template <class T>
   void shuffle(std::vector<T>& v) {
     if (options().seed)
@@ -152,7 +153,8 @@ bool Executor::complete(WarpMeeting& m, int warp) {
   if (m.op == WarpOp::instruction) {
     if (m.arrived != ~0u) {
       fault = fmt::format("emu: {}: {} {}: the instruction at {} needs all 32 lanes: expected mask 0xffffffff, got {:#x}",
-                          function_name(launch->kernel), at_block(block), at(warp * 32 + __builtin_ctz(m.arrived)), place(m.where), m.arrived);
+                          function_name(launch->kernel), at_block(block), at(warp * 32 + __builtin_ctz(m.arrived)), place(m.where),
+                          m.arrived);
       return true;
     }
     void* lanes[32];
@@ -187,8 +189,8 @@ void Executor::complete(int id) {
   for (int t : b.waiting) {
     const Where& w = threads[size_t(t)].where;
     if (id == 0 && (w.line() != first.where.line() || std::strcmp(w.file_name(), first.where.file_name()))) {
-      fault = fmt::format("emu: {}: {} {}: divergent barrier: it waits at {}, {} at {}", function_name(launch->kernel), at_block(block),
-                          at(t), place(w), at(b.waiting[0]), place(first.where));
+      fault = fmt::format("emu: {}: {} {}: divergent barrier: it waits at {}, {} at {}", function_name(launch->kernel),
+                          at_block(block), at(t), place(w), at(b.waiting[0]), place(first.where));
       return;
     }
   }
@@ -206,7 +208,8 @@ void Executor::exit_thread() {
   threads[size_t(current)].state = State::exited;
   --live;
   for (WarpMeeting& m : meetings)
-    if (m.mask && &m - meetings.data() >= current / 32 * 32 && &m - meetings.data() < current / 32 * 32 + 32) complete(m, current / 32);
+    if (m.mask && &m - meetings.data() >= current / 32 * 32 && &m - meetings.data() < current / 32 * 32 + 32)
+      complete(m, current / 32);
   complete(0);
   suspend();
 }
@@ -265,8 +268,9 @@ void Executor::run_block() {
       const Thread& thread = threads[size_t(t)];
       if (thread.state == State::exited) continue;
       auto& [first, n] = places[thread.state == State::yielded ? std::string("spinning on an atomic")
-                                : thread.state == State::at_barrier ? fmt::format("at barrier {} at {}", thread.barrier_id, place(thread.where))
-                                : fmt::format("at a warp operation with mask {:#x} at {}", thread.mask, place(thread.where))];
+                                : thread.state == State::at_barrier
+                                    ? fmt::format("at barrier {} at {}", thread.barrier_id, place(thread.where))
+                                    : fmt::format("at a warp operation with mask {:#x} at {}", thread.mask, place(thread.where))];
       first = t, ++n;
     }
     std::string list;
@@ -276,8 +280,8 @@ void Executor::run_block() {
       list += fmt::format("{}{} waits {} ({} thread{} there)", list.empty() ? "" : "; ", at(who.first), what, who.second,
                           who.second == 1 ? "" : "s");
     }
-    fault = fmt::format("emu: {}: {} {}: deadlock: {}; {} of {} threads have exited", function_name(launch->kernel), at_block(block),
-                        at(first), list, count - live, count);
+    fault = fmt::format("emu: {}: {} {}: deadlock: {}; {} of {} threads have exited", function_name(launch->kernel),
+                        at_block(block), at(first), list, count - live, count);
   }
 }
 
@@ -326,8 +330,8 @@ void run(const Launch& l) {
   check<Error>(blocks > 0 && l.grid.x <= 0x7fffffff && l.grid.y <= 65535 && l.grid.z <= 65535,
                "emu: {}: grid ({},{},{}): expected 1 to 2^31-1, 65535, 65535 blocks", function_name(l.kernel), l.grid.x, l.grid.y,
                l.grid.z);
-  check<Error>(l.shared_bytes <= kSharedLimit, "emu: {}: {} bytes of shared memory: a block has at most {}", function_name(l.kernel),
-               l.shared_bytes, kSharedLimit);
+  check<Error>(l.shared_bytes <= kSharedLimit, "emu: {}: {} bytes of shared memory: a block has at most {}",
+               function_name(l.kernel), l.shared_bytes, kSharedLimit);
   if (!e.arena) e.arena = static_cast<std::byte*>(std::aligned_alloc(1024, kSharedArena));
   e.launch = &l;
   e.count = int(threads);
@@ -370,7 +374,8 @@ static uint64_t meet(WarpOp op, unsigned mask, uint64_t value, int source, Finis
     if (!candidate.mask && !m) m = &candidate;
   }
   if (m->mask != mask) *m = {mask, 0, op, {}, {}, finish, where, {}};
-  if (m->op != op || m->finish != finish) e.fail(fmt::format("divergent warp: its lanes meet at {} and at {} with the same mask", place(where), place(m->where)));
+  if (m->op != op || m->finish != finish)
+    e.fail(fmt::format("divergent warp: its lanes meet at {} and at {} with the same mask", place(where), place(m->where)));
   m->arrived |= 1u << lane;
   m->values[lane] = value;
   m->sources[lane] = source & 31;
@@ -381,7 +386,9 @@ static uint64_t meet(WarpOp op, unsigned mask, uint64_t value, int source, Finis
   return t.result;
 }
 
-uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where where) { return meet(op, mask, value, source, nullptr, where); }
+uint64_t warp_op(WarpOp op, unsigned mask, uint64_t value, int source, Where where) {
+  return meet(op, mask, value, source, nullptr, where);
+}
 void warp_instruction(Finish finish, void* data, Where where) {
   meet(WarpOp::instruction, ~0u, reinterpret_cast<uintptr_t>(data), 0, finish, where);
 }
@@ -390,7 +397,8 @@ static uint64_t barrier_result(int id, int threads, bool wait, bool predicate, W
   Pause pause;
   Executor& e = executor();
   Thread& t = e.threads[size_t(e.current)];
-  if (id < 0 || id > 15 || threads % 32) e.fail(fmt::format("barrier {} of {} threads at {}: expected 0 to 15, a multiple of 32", id, threads, place(where)));
+  if (id < 0 || id > 15 || threads % 32)
+    e.fail(fmt::format("barrier {} of {} threads at {}: expected 0 to 15, a multiple of 32", id, threads, place(where)));
   Barrier& b = e.barriers[id];
   if (threads && b.expected && b.expected != threads)
     e.fail(fmt::format("barrier {} is asked for {} threads at {}, before for {}", id, threads, place(where), b.expected));
@@ -418,7 +426,8 @@ void* shared_bytes(const void* key, size_t bytes, size_t align, Where where) {
   const size_t dynamic = (e.launch->shared_bytes + 1023) / 1024 * 1024;  // static objects lie behind the dynamic ones
   const size_t begin = (std::max(dynamic, e.shared_used) + align - 1) / align * align;
   if (begin + bytes - dynamic > kStaticLimit || begin + bytes > kSharedLimit)
-    e.fail(fmt::format("{} bytes of shared memory at {}: a block has at most {} static, {} in all", bytes, place(where), kStaticLimit, kSharedLimit));
+    e.fail(fmt::format("{} bytes of shared memory at {}: a block has at most {} static, {} in all", bytes, place(where),
+                       kStaticLimit, kSharedLimit));
   e.shared_objects[key] = begin;
   e.shared_used = begin + bytes;
   return e.arena + kSharedBase + begin;
@@ -479,14 +488,16 @@ void access(const void* address, size_t bytes, bool write, bool atomic, const vo
                          int64_t(offset), std::max(e.launch->shared_bytes, e.shared_used), here()));
     for (size_t i = offset / 16; i <= (offset + bytes - 1) / 16; ++i)
       if (const auto& f = e.in_flight[i]; f.pc)
-        e.fail(fmt::format("asynchronous copy in flight: it {} {} bytes at {}, which {} copies to at {} and has not waited for", verb, bytes,
-                           here(), e.at(f.thread), place(f.pc)));
+        e.fail(fmt::format("asynchronous copy in flight: it {} {} bytes at {}, which {} copies to at {} and has not waited for",
+                           verb, bytes, here(), e.at(f.thread), place(f.pc)));
   } else if (!e.visible.empty()) {
     auto next = e.visible.upper_bound(a);
     const bool ok = next != e.visible.begin() && a + bytes <= std::prev(next)->second;
     if (!ok && !e.launch->context->workspace().holds(address, bytes) && (write || !in_module(address))) {
       std::string near;
-      if (next != e.visible.begin()) near = fmt::format("{} bytes behind the end of an array of {} bytes", int64_t(a - std::prev(next)->second), std::prev(next)->second - std::prev(next)->first);
+      if (next != e.visible.begin())
+        near = fmt::format("{} bytes behind the end of an array of {} bytes", int64_t(a - std::prev(next)->second),
+                           std::prev(next)->second - std::prev(next)->first);
       if (next != e.visible.end() && (near.empty() || next->first - a < a - std::prev(next)->second))
         near = fmt::format("{} bytes before the start of an array of {} bytes", next->first - a, next->second - next->first);
       e.fail(fmt::format("out of bounds of global memory: it {} {} bytes {}, at {}", verb, bytes, near, here()));
@@ -495,8 +506,9 @@ void access(const void* address, size_t bytes, bool write, bool atomic, const vo
   const auto c = e.memory.record(shared, shared ? offset : a, bytes, write, atomic, e.current, pc);
   if (c.found)
     e.fail(fmt::format("race on {} memory: it {} {} bytes at {}, which {}{} {} at {}, with nothing between that orders them{}",
-                       shared ? "shared" : "global", verb, bytes, here(), c.earlier.block == e.block ? "" : e.at_block(c.earlier.block) + " ",
-                       e.at(c.earlier.thread), c.earlier_wrote ? "wrote" : "read", c.earlier.pc ? place(c.earlier.pc) : "an atomic",
+                       shared ? "shared" : "global", verb, bytes, here(),
+                       c.earlier.block == e.block ? "" : e.at_block(c.earlier.block) + " ", e.at(c.earlier.thread),
+                       c.earlier_wrote ? "wrote" : "read", c.earlier.pc ? place(c.earlier.pc) : "an atomic",
                        c.earlier.updates ? " (an update that is not atomic is lost)" : ""));
 }
 
@@ -505,7 +517,8 @@ void misaligned(const void* address, size_t align, const char* file, unsigned li
   if (!e.observing) return;
   Pause pause;
   const std::string path = file;
-  e.fail(fmt::format("misaligned access: {} is no multiple of {}, at {}:{}", address, align, path.substr(path.rfind('/') + 1), line));
+  e.fail(
+      fmt::format("misaligned access: {} is no multiple of {}, at {}:{}", address, align, path.substr(path.rfind('/') + 1), line));
 }
 
 void atomic_access(void* address, size_t bytes, Where where) {

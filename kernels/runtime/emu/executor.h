@@ -5,7 +5,9 @@
 #include <source_location>
 #include <string>
 
-struct uint3 { unsigned x, y, z; };
+struct uint3 {
+  unsigned x, y, z;
+};
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(int64_t x = 1, int64_t y = 1, int64_t z = 1) : x(unsigned(x)), y(unsigned(y)), z(unsigned(z)) {}
@@ -40,15 +42,15 @@ uint64_t warp_op(WarpOp, unsigned mask, uint64_t value, int source, Where);  // 
 // All 32 lanes meet with their data; `finish` works on it.
 using Finish = void (*)(void* const* lanes);
 void warp_instruction(Finish, void* data, Where);
-void barrier(int id, int threads, bool wait, Where);                         // threads = 0: all that have not exited
+void barrier(int id, int threads, bool wait, Where);  // threads = 0: all that have not exited
 int barrier_count(bool predicate, Where);
 void* shared_bytes(const void* key, size_t bytes, size_t align, Where);
 void* dynamic_shared_bytes();
 void atomic_access(void* address, size_t bytes, Where);
 void fence();
 void yield();
-int current_thread();     // within the block
-uint64_t block_serial();  // another one for each block that has run
+int current_thread();                 // within the block
+uint64_t block_serial();              // another one for each block that has run
 void fault(const std::string& what);  // of the current thread; does not return while a kernel runs
 // One access of the running thread: races, bounds. pc: return address in the kernel, or `where` is given.
 void access(const void* address, size_t bytes, bool write, bool atomic, const void* pc, const Where* where);

@@ -77,9 +77,7 @@ void enter() {
 
 }  // namespace
 
-bool Fiber::on_stack(const void* p) {
-  return pool && p >= pool && p < pool + kStackBytes * kMaxFibers;
-}
+bool Fiber::on_stack(const void* p) { return pool && p >= pool && p < pool + kStackBytes * kMaxFibers; }
 
 void Fiber::start(void (*entry)()) {
   if (!stack_) stack_ = take_stack();

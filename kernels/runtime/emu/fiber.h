@@ -11,8 +11,8 @@ class Fiber {
  public:
   // Starts over: the next resume() calls entry(), which must never return: it ends with suspend().
   void start(void (*entry)());
-  void resume();          // from the scheduler; returns at suspend()
-  void suspend();         // from inside; returns at resume()
+  void resume();                        // from the scheduler; returns at suspend()
+  void suspend();                       // from inside; returns at resume()
   static bool on_stack(const void* p);  // of any fiber
   static constexpr size_t kStackBytes = size_t{128} << 10;
   static constexpr int kMaxFibers = 1024;  // threads of a block

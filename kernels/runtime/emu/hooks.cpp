@@ -10,12 +10,12 @@ void misaligned(const void* address, size_t align, const char* file, unsigned li
 #if defined(GRAFT_EMU_OBSERVES)
 using graft::emu::access;
 
-#define HOOKS(n)                                                                                                        \
-  void __tsan_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); }                     \
-  void __tsan_write##n(void* p) { access(p, n, true, false, __builtin_return_address(0), nullptr); }                     \
-  void __tsan_unaligned_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); }           \
-  void __tsan_unaligned_write##n(void* p) { access(p, n, true, false, __builtin_return_address(0), nullptr); }           \
-  void __tsan_volatile_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); }            \
+#define HOOKS(n)                                                                                               \
+  void __tsan_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); }           \
+  void __tsan_write##n(void* p) { access(p, n, true, false, __builtin_return_address(0), nullptr); }           \
+  void __tsan_unaligned_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); } \
+  void __tsan_unaligned_write##n(void* p) { access(p, n, true, false, __builtin_return_address(0), nullptr); } \
+  void __tsan_volatile_read##n(void* p) { access(p, n, false, false, __builtin_return_address(0), nullptr); }  \
   void __tsan_volatile_write##n(void* p) { access(p, n, true, false, __builtin_return_address(0), nullptr); }
 
 extern "C" {

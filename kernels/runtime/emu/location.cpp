@@ -9,7 +9,9 @@
 namespace graft::emu {
 namespace {
 
-struct Symbol { std::string function, file_and_line; };
+struct Symbol {
+  std::string function, file_and_line;
+};
 
 Symbol symbol(const void* address, ptrdiff_t back) {
   Dl_info info{};

@@ -20,9 +20,9 @@ struct Access {
   uint32_t clock = 0;        // of the thread; 0: no access
   uint32_t block = 0;
   uint16_t thread = 0;
-  uint8_t bytes = 0;         // of the four, as a mask
+  uint8_t bytes = 0;  // of the four, as a mask
   bool atomic = false;
-  bool updates = false;      // a write of what the same thread had read just before
+  bool updates = false;  // a write of what the same thread had read just before
 };
 
 class MemoryCheck {
@@ -40,11 +40,17 @@ class MemoryCheck {
   void atomic_order(int thread, const void* address);
 
   // Returns what is wrong, or nullptr-like empty text. `shared`: offset in the block's shared memory, else an address.
-  struct Conflict { bool found = false; bool earlier_wrote, later_writes; Access earlier; };
+  struct Conflict {
+    bool found = false;
+    bool earlier_wrote, later_writes;
+    Access earlier;
+  };
   Conflict record(bool shared, uintptr_t at, size_t bytes, bool write, bool atomic, int thread, const void* pc);
 
  private:
-  struct Cell { Access write, reads[2]; };
+  struct Cell {
+    Access write, reads[2];
+  };
   static constexpr size_t kCells = 1024;  // of 4 bytes each
   using Page = std::unique_ptr<Cell[]>;
 
@@ -54,11 +60,11 @@ class MemoryCheck {
 
   int threads_ = 0;
   uint32_t block_ = 0;
-  std::vector<uint32_t> clock_, barrier_clock_;  // now, and at the last full barrier
-  std::vector<Clock> known_;                     // of other threads by partial barriers; empty: nothing
-  std::unordered_map<uint64_t, uint32_t> fenced_;             // block and thread -> clock at its last fence
+  std::vector<uint32_t> clock_, barrier_clock_;                   // now, and at the last full barrier
+  std::vector<Clock> known_;                                      // of other threads by partial barriers; empty: nothing
+  std::unordered_map<uint64_t, uint32_t> fenced_;                 // block and thread -> clock at its last fence
   std::unordered_map<const void*, std::set<uint32_t>> released_;  // atomic -> blocks that came to it after a fence
-  std::set<uint32_t> acquired_;                  // blocks whose fenced writes this block may read
+  std::set<uint32_t> acquired_;                                   // blocks whose fenced writes this block may read
   std::vector<Cell> shared_;
   std::unordered_map<uintptr_t, Page> pages_;
   uintptr_t last_page_ = 0;

@@ -11,7 +11,9 @@ void copy_async_16(void* shared, const void* global, bool inside = true);
 void copy_async_commit();
 void copy_async_wait_groups(int pending);
 template <int kPending>
-void copy_async_wait() { copy_async_wait_groups(kPending); }
+void copy_async_wait() {
+  copy_async_wait_groups(kPending);
+}
 
 void ldmatrix(uint32_t (&r)[1], const void* row, Where = Where::current());
 void ldmatrix(uint32_t (&r)[2], const void* row, Where = Where::current());
