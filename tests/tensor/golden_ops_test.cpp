@@ -6,6 +6,7 @@
 
 #include "io/weights/weights.h"
 #include "tensor/ops/activation.h"
+#include "tensor/ops/attention.h"
 #include "tensor/ops/conv2d.h"
 #include "tensor/ops/fracdiff.h"
 #include "tensor/ops/linear.h"
@@ -35,7 +36,7 @@ struct Run {  // one case on one backend
 const std::map<std::string, Tensor>& golden() {
   static const auto all = [] {
     std::map<std::string, Tensor> tensors;
-    for (const char* file : {"ops", "fracdiff"})
+    for (const char* file : {"ops", "attention", "fracdiff"})
       for (auto& [name, t] : io::load_weights(fmt::format("{}/tests/golden/{}.safetensors", GRAFT_SOURCE_DIR, file)))
         tensors[name] = t;
     return tensors;
@@ -155,6 +156,13 @@ TEST_CASE("golden losses, softmax and activations") {
                             {"tanh", Activation::tanh},
                             {"sigmoid", Activation::sigmoid}})
     check_op(name, [&, kind = kind](Run& r) { return activation(r.input("x"), kind); });
+}
+
+TEST_CASE("golden attention") {
+  check_op("attention", [](Run& r) {
+    return attention(r.input("q"), r.input("k"), r.input("v"), {r.integer(0) != 0, r.integer(1), r.params[2]},
+                     r.input("lengths", true));
+  });
 }
 
 TEST_CASE("golden fractional differencing") {

@@ -1,0 +1,71 @@
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/attention/attention.h"
+
+namespace graft::ref {
+
+// f(query row of q and y, row of lse, head of k and v, seen keys): offsets into the arrays, for every query of every head.
+template <class F>
+void for_queries(const AttentionParams& p, const int64_t* lengths, F f) {
+  for (int64_t b = 0; b < p.batch; ++b)
+    for (int64_t h = 0; h < p.heads; ++h)
+      for (int64_t i = 0; i < p.queries; ++i)
+        f(((b * p.queries + i) * p.heads + h) * p.head_dim, (b * p.heads + h) * p.queries + i,
+          (b * p.keys * p.kv_heads + h / p.group()) * p.head_dim, seen_keys(p, i, key_count(p, lengths, b)));
+}
+
+template <class T>
+T dot(const T* a, const T* b, int64_t n) {
+  T sum = 0;
+  for (int64_t d = 0; d < n; ++d) sum += a[d] * b[d];
+  return sum;
+}
+
+template <class T>
+void attention_forward(Context&, T* y, T* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
+                       const AttentionParams& p) {
+  using std::exp, std::log;
+  const int64_t step = p.kv_heads * p.head_dim;
+  std::vector<T> score(size_t(p.keys));
+  for_queries(p, lengths, [&](int64_t query, int64_t row, int64_t kv, Interval keys) {
+    std::fill_n(y + query, p.head_dim, T(0));
+    lse[row] = -std::numeric_limits<T>::infinity();
+    if (keys.begin == keys.end) return;
+    for (int64_t j = keys.begin; j < keys.end; ++j) score[size_t(j)] = T(p.scale) * dot(q + query, k + kv + j * step, p.head_dim);
+    T max = score[size_t(keys.begin)], sum = 0;
+    for (int64_t j = keys.begin; j < keys.end; ++j) max = std::max(max, score[size_t(j)]);
+    for (int64_t j = keys.begin; j < keys.end; ++j) sum += exp(score[size_t(j)] - max);
+    lse[row] = max + log(sum);
+    for (int64_t j = keys.begin; j < keys.end; ++j)
+      for (int64_t d = 0; d < p.head_dim; ++d) y[query + d] += exp(score[size_t(j)] - max) / sum * v[kv + j * step + d];
+  });
+}
+
+template <class T>
+void attention_backward(Context&, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y, const T* lse,
+                        const int64_t* lengths, const AttentionParams& p) {
+  using std::exp;
+  const int64_t step = p.kv_heads * p.head_dim, D = p.head_dim;
+  std::fill_n(dq, p.batch * p.queries * p.heads * D, T(0));
+  std::fill_n(dk, p.batch * p.keys * step, T(0));
+  std::fill_n(dv, p.batch * p.keys * step, T(0));
+  for_queries(p, lengths, [&](int64_t query, int64_t row, int64_t kv, Interval keys) {
+    const T delta = dot(dy + query, y + query, D);
+    for (int64_t j = keys.begin; j < keys.end; ++j) {
+      const int64_t key = kv + j * step;
+      const T prob = exp(T(p.scale) * dot(q + query, k + key, D) - lse[row]);
+      const T ds = T(p.scale) * prob * (dot(dy + query, v + key, D) - delta);
+      for (int64_t d = 0; d < D; ++d) {
+        dq[query + d] += ds * k[key + d];
+        dk[key + d] += ds * q[query + d];
+        dv[key + d] += prob * dy[query + d];
+      }
+    }
+  });
+}
+
+}  // namespace graft::ref

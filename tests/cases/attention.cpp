@@ -1,0 +1,74 @@
+#include "kernels/attention/attention.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+#include "tests/harness/cases.h"
+
+namespace graft::harness {
+namespace {
+
+enum class Padding { none, random };
+
+AttentionParams shape(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                      bool causal = false, int64_t window = 0) {
+  return {batch, queries, keys, heads, kv_heads, head_dim, 1 / std::sqrt(double(head_dim)), causal, window};
+}
+
+void add_attention(Tier tier, const AttentionParams& p, Padding padding = Padding::none) {
+  const int64_t q = p.batch * p.queries * p.heads * p.head_dim, k = p.batch * p.keys * p.kv_heads * p.head_dim,
+                rows = p.batch * p.heads * p.queries;
+  double pairs = 0;  // of a query and a key that it sees
+  for (int64_t i = 0; i < p.queries; ++i) {
+    const Interval seen = seen_keys(p, i, p.keys);
+    pairs += double(p.batch * p.heads * (seen.end - seen.begin));
+  }
+  const auto name = fmt::format("batch={} queries={} keys={} heads={}/{} dim={}{}{}{}", p.batch, p.queries, p.keys, p.heads,
+                                p.kv_heads, p.head_dim, p.causal ? " causal" : "",
+                                p.window ? fmt::format(" window={}", p.window) : "", padding == Padding::random ? " padded" : "");
+  const Arg lengths = padding == Padding::random ? index(p.batch, p.keys + 1) : absent();
+  const double dim = double(p.head_dim), reduction = dim + double(p.keys);
+  add<AttentionForward>(Op::attention, Pass::forward, name, tier, {out(q), out(rows), in(q), in(k), in(k), lengths},
+                        {.reduction = reduction, .flops = 4 * pairs * dim, .bytes = 8.0 * double(q + k)}, p);
+  // lse about as the forward pass would give it: probabilities of the right size.
+  const double lse = std::log(std::max(1.0, pairs / double(rows))) + 0.5;
+  add<AttentionBackward>(
+      Op::attention, Pass::backward, name, tier,
+      {out(q), out(k), out(k), in(q), in(q), in(k), in(k), in(q), in_uniform(rows, lse - 0.5, lse + 0.5), lengths},
+      {.reduction = reduction + double(p.queries * p.group()), .flops = 10 * pairs * dim, .bytes = 16.0 * double(q + k)}, p);
+}
+
+}  // namespace
+
+GRAFT_CASES(attention) {
+  for (int64_t dim : {32, 64, 128, 5}) {  // 5: the versions without tiles
+    add_attention(Tier::smoke, shape(1, 1, 1, 1, 1, dim));
+    add_attention(Tier::smoke, shape(2, 3, 7, 2, 1, dim));
+    add_attention(Tier::smoke, shape(2, 5, 5, 2, 2, dim, true));
+    add_attention(Tier::smoke, shape(1, 6, 3, 1, 1, dim, true));  // the first three queries see nothing
+    add_attention(Tier::smoke, shape(3, 4, 9, 2, 1, dim, false, 2), Padding::random);
+    add_attention(Tier::ci, shape(1, 1, 61, 4, 2, dim), Padding::random);  // one new token
+    add_attention(Tier::ci, shape(1, 66, 40, 1, 1, dim, false, 9));        // several tiles, few pairs
+    add_attention(Tier::ci, shape(1, 41, 70, 1, 1, dim, true, 12));
+    add_attention(Tier::ci, shape(1, 19, 18, 1, 1, dim));
+    add_attention(Tier::ci, shape(2, 131, 131, 6, 2, dim, true), Padding::random);
+    add_attention(Tier::ci, shape(2, 67, 259, 2, 2, dim, false), Padding::random);
+    add_attention(Tier::ci, shape(1, 300, 300, 1, 1, dim, true, 50));
+    add_attention(Tier::ci, shape(1, 97, 31, 3, 1, dim, true, 200));  // more queries than keys
+  }
+  add_attention(Tier::ci, shape(1, 39, 38, 1, 1, 32));  // emu: several tiles both ways, without a mask
+  add_attention(Tier::ci, shape(1, 38, 38, 1, 1, 64, true));
+  add_attention(Tier::ci, shape(1, 17, 35, 1, 1, 16));  // emu: more than one warp of keys
+  add_attention(Tier::ci, shape(1, 9, 33, 1, 1, 1));
+  add_attention(Tier::ci, shape(1, 20, 21, 1, 1, 200));  // features beyond one pass of a warp
+  add_attention(Tier::ci, shape(70001, 1, 2, 1, 1, 3));
+  add_attention(Tier::bench, shape(1, 1024, 1024, 12, 12, 64, true));           // GPT-2 124M
+  add_attention(Tier::bench, shape(8, 128, 128, 12, 12, 64), Padding::random);  // BERT base
+  add_attention(Tier::bench, shape(4, 197, 197, 12, 12, 64));                   // ViT-B/16
+  add_attention(Tier::bench, shape(1, 1024, 1024, 32, 8, 128, true));
+  add_attention(Tier::bench, shape(1, 1, 4096, 32, 8, 128, true));
+  add_attention(Tier::bench, shape(1, 4096, 4096, 8, 8, 64, true, 512));
+}
+
+}  // namespace graft::harness
