@@ -67,7 +67,8 @@ Words with_config_file(Words arguments, const Words& options, Origins& origins) 
   for (const std::string& o : options)
     if (o != "--config" && o != "--help") known.push_back(o.substr(2));
   for (const auto& [key, node] : parse(file)) {
-    const std::string name(key.str()), option = "--" + name, where = fmt::format("{}:{}", file, node.source().begin.line);
+    const std::string name(key.str()), option = fmt::format("--{}", name),
+                                       where = fmt::format("{}:{}", file, node.source().begin.line);
     check<ConfigError>(std::ranges::count(known, name), "{}: unknown key '{}' ({})", where, name, did_you_mean(name, known));
     if (std::ranges::count(given, option)) continue;
     origins[option] = where;

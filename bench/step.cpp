@@ -1,6 +1,7 @@
 #include "bench/step.h"
 
 #include <algorithm>
+#include <cmath>
 #include <chrono>
 #include <vector>
 
@@ -18,7 +19,7 @@ namespace {
 
 double median(std::vector<double> v, double q = 0.5) {
   std::sort(v.begin(), v.end());
-  return v[size_t(q * double(v.size() - 1) + 0.5)];
+  return v[size_t(std::lround(q * double(v.size() - 1)))];
 }
 
 template <class F>

@@ -19,7 +19,7 @@ Tensor parse_idx(ByteSpan bytes, std::string_view where) {
   int64_t dims[4], claimed = 1;
   for (int i = 0; i < rank; ++i) {
     dims[i] = 0;
-    for (int b = 0; b < 4; ++b) dims[i] = dims[i] << 8 | int64_t(bytes[size_t(4 + 4 * i + b)]);
+    for (int b = 0; b < 4; ++b) dims[i] = dims[i] << 8 | int64_t(bytes[4 + 4 * size_t(i) + size_t(b)]);
     // Each factor is checked against the file, so the product cannot overflow.
     check<LoadError>(dims[i] > 0, "{}: IDX: size {} of dimension {}", where, dims[i], i);
     check<LoadError>(dims[i] <= int64_t(bytes.size()) / claimed, "{}: IDX: the header claims more than the {} bytes of the file",

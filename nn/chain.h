@@ -12,7 +12,7 @@ class Chain : public Module {
   // Appends a block; returns it. Its parameters are found under `path`, which is the name unless given: a ResNet's stem is
   // the block "stem" with the parameters "conv1.weight", "bn1.weight". ConfigError when a non-empty name is taken.
   template <class M, class... Args>
-  M& add(std::string name, Args&&... args) {
+  M& add(const std::string& name, Args&&... args) {
     auto m = std::make_unique<M>(std::forward<Args>(args)...);
     M& made = *m;
     append(name, name, std::move(m));

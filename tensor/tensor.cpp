@@ -53,7 +53,6 @@ template <class To, class From>
 void convert(To* to, const From* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) to[i] = To(from[i]);
-    else if constexpr (std::is_arithmetic_v<To>) to[i] = To(float(from[i]));
     else to[i] = To(float(from[i]));
   }
 }

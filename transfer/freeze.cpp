@@ -69,6 +69,7 @@ std::vector<std::string> set(nn::Chain& chain, std::string_view patterns, bool f
     }
     if (matched.size() > before) continue;
     std::vector<std::string> names;
+    names.reserve(size_t(chain.size()));
     for (int i = 0; i < chain.size(); ++i) names.push_back(chain.name(i));
     throw ConfigError(fmt::format("{}: '{}' matches nothing (there are the blocks {})", verb, pattern, fmt::join(names, ", ")));
   }

@@ -185,7 +185,7 @@ std::string CatalogFile::verify(ByteSpan file, std::string_view where) const {
   if (unpacked && is_gzip(file)) file = content = gunzip(file, where);
   check<LoadError>(bytes == 0 || int64_t(file.size()) == bytes, "{}: not the file of the catalog: expected {} bytes, got {}", where,
                    bytes, file.size());
-  const std::string hash = graft::io::sha256(file);
+  std::string hash = graft::io::sha256(file);
   check<LoadError>(sha256.empty() || hash == sha256, "{}: not the file of the catalog: expected sha256 {}, got {}", where, sha256,
                    hash);
   return hash;

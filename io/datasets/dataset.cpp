@@ -159,7 +159,8 @@ ChannelStatistics channel_statistics(const Dataset& train) {
     squares[size_t(c)] += uint64_t{p} * p;
     c = c + 1 == channels ? 0 : c + 1;
   }
-  const double n = double(train.images.numel() / channels);
+  const int64_t pixels = train.images.numel() / channels;
+  const auto n = double(pixels);
   ChannelStatistics s;
   for (size_t c = 0; c < size_t(channels); ++c) {
     const double mean = double(sum[c]) / n, variance = std::max(0.0, double(squares[c]) / n - mean * mean);

@@ -38,7 +38,7 @@ struct ImageFolderOptions {
   int64_t channels = 0;    // 1, 3, or 0: as stored by the first image
 };
 // One folder per class, as a folder or inside a .tar, .tar.gz, .tar.xz or .zip; labels in alphabetical order of the class.
-Dataset load_images(const std::filesystem::path& folder_or_archive, ImageFolderOptions = {});
+Dataset load_images(const std::filesystem::path& folder_or_archive, const ImageFolderOptions& = {});
 
 // For training: a catalog name, or a folder or an archive (its folders "train" and "test", or all of it as training images).
 Splits load_splits(const std::string& name_folder_or_archive);

@@ -97,7 +97,7 @@ Dataset decode_image_files(const std::vector<ImageFile>& all, const ImageFolderO
   return ds;
 }
 
-Dataset load_images(const fs::path& path, ImageFolderOptions options) {
+Dataset load_images(const fs::path& path, const ImageFolderOptions& options) {
   return decode_image_files(read_image_files(path), options, path.string());
 }
 

@@ -90,7 +90,7 @@ struct Loader::State {
     const std::lock_guard lock(order_mutex);
     Order& order = orders[id];
     if (!order) order = std::make_shared<const std::vector<int64_t>>(make_order(epoch));
-    const Order kept = order;
+    Order kept = order;
     if (orders.size() > 4) orders.erase(orders.begin()->first == id ? std::prev(orders.end()) : orders.begin());
     return kept;
   }

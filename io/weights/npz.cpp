@@ -99,7 +99,7 @@ class HeaderReader {
 Tensor parse_npy(ByteSpan content, std::string_view where) {
   const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
   check<LoadError>(text.starts_with(kMagic) && text.size() >= 10, "{}: npy: expected its magic bytes and a header length", where);
-  const int version = text[6];
+  const int version = uint8_t(text[6]);
   check<LoadError>(version >= 1 && version <= 3, "{}: npy: version: expected 1 to 3, got {}", where, version);
   const size_t begin = version == 1 ? 10 : 12;
   check<LoadError>(text.size() >= begin, "{}: npy: expected a header length", where);
@@ -120,7 +120,7 @@ Tensor parse_npy(ByteSpan content, std::string_view where) {
   const ByteSpan data = content.subspan(begin + length);
   check<LoadError>(data.size() == size_t(bytes), "{}: npy: data: expected {} bytes for {} [{}], got {}", where, bytes, name(*dtype),
                    fmt::join(*header.shape, ", "), data.size());
-  const Tensor t = Tensor::empty(Shape(*header.shape), *dtype);
+  Tensor t = Tensor::empty(Shape(*header.shape), *dtype);
   std::vector<int64_t> strides(header.shape->size());
   int64_t stride = 1;
   for (size_t i = 0; i < strides.size(); ++i) {

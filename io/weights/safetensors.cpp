@@ -147,6 +147,7 @@ WeightFile parse_safetensors(ByteSpan content, std::string_view where) {
   nlohmann::json::sax_parse(text, text + length, &reader);
 
   std::vector<Range> ranges;
+  ranges.reserve(reader.entries.size());
   for (const Entry& e : reader.entries) ranges.push_back(checked_range(e, data.size(), where));
   std::vector<size_t> order(ranges.size());
   std::iota(order.begin(), order.end(), 0);

@@ -110,6 +110,7 @@ ZipReader::ZipReader(ByteSpan s, std::string where) : where_(std::move(where)) {
   }
   // Overlapping entries would unpack the same bytes many times.
   std::vector<const Entry*> order;
+  order.reserve(entries_.size());
   for (const Entry& e : entries_) order.push_back(&e);
   std::sort(order.begin(), order.end(), [](auto* a, auto* b) {
     return std::pair(a->packed.data(), a->packed.size()) < std::pair(b->packed.data(), b->packed.size());

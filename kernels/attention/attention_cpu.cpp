@@ -65,7 +65,7 @@ void Forward(const ForwardTile& t) {
   const float *q[kOwn], *prob[kOwn];
   float *y[kOwn], *score[kOwn];
   float max[kOwn], sum[kOwn];
-  Interval seen[kOwn];
+  Interval seen[kOwn] = {};
   for (int64_t r = 0; r < t.rows; ++r) {
     q[r] = t.q + r * t.step, y[r] = t.y + r * t.step;
     prob[r] = score[r] = t.scores + r * kStream;
@@ -115,7 +115,7 @@ HWY_INLINE void backward(const BackwardTile& t) {
   const AttentionParams& p = *t.params;
   const float *first[kOwn], *second[kOwn], *prob[kOwn], *ds[kOwn];
   float *d_first[kOwn], *d_second[kOwn], *score[kOwn], *dp[kOwn];
-  Interval seen[kOwn];
+  Interval seen[kOwn] = {};
   const int64_t stream = kRows == Rows::queries ? p.keys : p.queries;
   const int64_t live = kRows == Rows::queries ? t.rows : std::min(t.rows, t.count - t.at);  // the rows behind are padding
   for (int64_t r = 0; r < t.rows; ++r) {

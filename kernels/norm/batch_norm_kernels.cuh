@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(kThreads)
                      const float* dweight, const float* dbias, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
-  const int64_t c = i % channels;
-  const float rows = float(size / channels), xhat = (x[i] - mean[c]) * rstd[c];
+  const int64_t c = i % channels, count = size / channels;
+  const float rows = float(count), xhat = (x[i] - mean[c]) * rstd[c];
   dx[i] = rstd[c] * (weight ? weight[c] : 1.0f) * (dy[i] - dbias[c] / rows - xhat * (dweight[c] / rows));
 }
 

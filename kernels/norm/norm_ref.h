@@ -19,7 +19,8 @@ void for_group(const GroupNormParams& p, int64_t b, int64_t g, F f) {
 template <class T>
 void group_norm_forward(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const GroupNormParams& p) {
   using std::sqrt;
-  const T n = T(p.rows * (p.channels / p.groups));
+  const int64_t size = p.channels / p.groups;
+  const T n = T(p.rows * size);
   for (int64_t b = 0; b < p.batches; ++b)
     for (int64_t g = 0; g < p.groups; ++g) {
       T& m = mean[b * p.groups + g];
@@ -37,7 +38,8 @@ void group_norm_forward(Context&, T* y, T* mean, T* rstd, const T* x, const T* w
 template <class T>
 void group_norm_backward(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
                          const T* rstd, const GroupNormParams& p) {
-  const T n = T(p.rows * (p.channels / p.groups));
+  const int64_t size = p.channels / p.groups;
+  const T n = T(p.rows * size);
   if (dweight) std::fill_n(dweight, p.channels, T(0));
   if (dbias) std::fill_n(dbias, p.channels, T(0));
   for (int64_t b = 0; b < p.batches; ++b)

@@ -25,7 +25,7 @@ Schedule constant(double lr) {
   return [lr](int64_t) { return lr; };
 }
 
-Schedule step_decay(double lr, int64_t total, std::vector<double> fractions, double gamma) {
+Schedule step_decay(double lr, int64_t total, const std::vector<double>& fractions, double gamma) {
   check_rate("step_decay", lr);
   check_steps("step_decay", total);
   check<ConfigError>(gamma > 0 && gamma <= 1, "step_decay: gamma: expected in (0, 1], got {}", gamma);

@@ -12,7 +12,7 @@ using Schedule = std::function<double(int64_t step)>;
 Schedule constant(double lr);
 
 // lr gamma^k, where k counts the fractions f with step >= f total: {0.6, 0.85} and gamma 0.1 give lr, 0.1 lr, 0.01 lr.
-Schedule step_decay(double lr, int64_t total, std::vector<double> fractions, double gamma = 0.1);
+Schedule step_decay(double lr, int64_t total, const std::vector<double>& fractions, double gamma = 0.1);
 
 // From lr to lr_end along half a cosine (Loshchilov & Hutter 2017): lr_end is reached at step `total`.
 Schedule cosine(double lr, int64_t total, double lr_end = 0);

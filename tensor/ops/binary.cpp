@@ -47,7 +47,7 @@ BinaryParams collapse(Binary kind, const Shape& y, const Shape& a, const Shape& 
 
 Tensor binary(const Tensor& a, const Tensor& b, Binary kind) {
   check_same(op_name(kind), a, {{"b", &b}});
-  const Tensor y = Tensor::empty(broadcast(op_name(kind), a.shape(), b.shape()), a.dtype(), a.device());
+  Tensor y = Tensor::empty(broadcast(op_name(kind), a.shape(), b.shape()), a.dtype(), a.device());
   const BinaryParams p = collapse(kind, y.shape(), a.shape(), b.shape());
   call<BinaryForward>(Op::binary, Pass::forward, a, y, a, b, p);
   const Tensor saved_a = kind == Binary::mul ? a.detach() : Tensor{}, saved_b = kind == Binary::mul ? b.detach() : Tensor{};

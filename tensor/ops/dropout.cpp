@@ -7,7 +7,7 @@ namespace graft {
 
 Tensor dropout(const Tensor& x, double p, Philox stream) {
   check<ConfigError>(p >= 0 && p < 1, "dropout: p: expected in [0, 1), got {}", p);
-  const Tensor y = Tensor::empty_like(x);
+  Tensor y = Tensor::empty_like(x);
   call<DropoutForward>(Op::dropout, Pass::forward, x, y, x, DropoutParams{p, stream, x.numel()});
   record("dropout", y, {x}, [=](const Tensor& dy, const Needs&) { return std::vector{dropout(dy, p, stream)}; });
   return y;

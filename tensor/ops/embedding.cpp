@@ -16,7 +16,7 @@ Tensor embedding(const Tensor& weight, const Tensor& ids) {
   std::vector<int64_t> shape(ids.shape().begin(), ids.shape().end());
   shape.push_back(weight.size(1));
   const EmbeddingParams p{ids.numel(), weight.size(0), weight.size(1)};
-  const Tensor y = Tensor::empty(Shape(shape), weight.dtype(), weight.device());
+  Tensor y = Tensor::empty(Shape(shape), weight.dtype(), weight.device());
   call<EmbeddingForward>(Op::embedding, Pass::forward, weight, y, weight, ids, p);
   record("embedding", y, {weight, ids}, [=, like = weight.detach()](const Tensor& dy, const Needs&) {
     Tensor dweight = Tensor::empty_like(like);

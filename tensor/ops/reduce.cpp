@@ -14,7 +14,7 @@ Tensor reduce_run(const Tensor& x, Reduce kind, int first, int last) {
   check<ShapeError>(kind == Reduce::sum || p.n > 0, "mean: x: {} has nothing to average", s);
   Shape shape = s;
   for (int d = first; d < last; ++d) shape.set(d, 1);
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   call<ReduceForward>(Op::reduce, Pass::forward, x, y, x, p);
   record(kind == Reduce::sum ? "sum" : "mean", y, {x}, [=](const Tensor& dy, const Needs&) {
     Tensor dx = Tensor::empty(s, dy.dtype(), dy.device());

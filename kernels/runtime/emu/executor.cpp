@@ -158,7 +158,8 @@ bool Executor::complete(WarpMeeting& m, int warp) {
       return true;
     }
     void* lanes[32];
-    for (int l = 0; l < 32; ++l) lanes[l] = reinterpret_cast<void*>(m.values[l]);
+    for (int l = 0; l < 32; ++l)
+      lanes[l] = reinterpret_cast<void*>(m.values[l]);  // NOLINT(performance-no-int-to-ptr): what a lane sent
     m.finish(lanes);
   }
   for (int l = 0; l < 32; ++l) {
@@ -188,7 +189,7 @@ void Executor::complete(int id) {
   const Thread& first = threads[size_t(b.waiting[0])];
   for (int t : b.waiting) {
     const Where& w = threads[size_t(t)].where;
-    if (id == 0 && (w.line() != first.where.line() || std::strcmp(w.file_name(), first.where.file_name()))) {
+    if (id == 0 && (w.line() != first.where.line() || std::strcmp(w.file_name(), first.where.file_name()) != 0)) {
       fault = fmt::format("emu: {}: {} {}: divergent barrier: it waits at {}, {} at {}", function_name(launch->kernel),
                           at_block(block), at(t), place(w), at(b.waiting[0]), place(first.where));
       return;
@@ -369,7 +370,7 @@ static uint64_t meet(WarpOp op, unsigned mask, uint64_t value, int source, Finis
   if (!(mask >> lane & 1)) e.fail(fmt::format("lane {} is not in its own mask {:#x} at {}", lane, mask, place(where)));
   WarpMeeting* m = nullptr;
   for (int i = 0; i < 32; ++i) {
-    WarpMeeting& candidate = e.meetings[size_t(warp * 32 + i)];
+    WarpMeeting& candidate = e.meetings[size_t(warp) * 32 + size_t(i)];
     if (candidate.mask == mask) m = &candidate;
     if (!candidate.mask && !m) m = &candidate;
   }

@@ -26,6 +26,7 @@ class Fiber {
   ucontext_t self_, scheduler_;
 #endif
   void* tsan_ = nullptr;
+  unsigned starts_ = 0;
   void* fake_stack_ = nullptr;
 };
 
