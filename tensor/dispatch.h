@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/common/half.h"
 #include "kernels/common/registry.h"
 #include "tensor/tensor.h"
 
@@ -26,10 +27,15 @@ void invoke(void (*kernel)(Context&, P...), A&&... args) {
 
 template <template <class> class Signature, class... Args>
 void call(Op op, Pass pass, const Tensor& like, Args&&... args) {
-  const auto find = [&](const std::type_info& s) { return find_kernel(op, pass, like.device().backend, like.dtype(), s); };
-  if (like.dtype() == DType::f64)
-    detail::invoke(reinterpret_cast<Signature<double>*>(find(typeid(Signature<double>))), std::forward<Args>(args)...);
-  else detail::invoke(reinterpret_cast<Signature<float>*>(find(typeid(Signature<float>))), std::forward<Args>(args)...);
+  const auto with = [&]<class T>(std::type_identity<T>) {
+    const AnyKernel kernel = find_kernel(op, pass, like.device().backend, like.dtype(), typeid(Signature<T>));
+    detail::invoke(reinterpret_cast<Signature<T>*>(kernel), std::forward<Args>(args)...);
+  };
+  switch (like.dtype()) {
+    case DType::f64: return with(std::type_identity<double>{});
+    case DType::bf16: return with(std::type_identity<BFloat16>{});
+    default: return with(std::type_identity<float>{});
+  }
 }
 
 // Same dtype and device for all defined tensors, else one error that names the op and the argument.

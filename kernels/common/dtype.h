@@ -61,4 +61,13 @@ struct DTypeOf<uint8_t> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
+// What sums over T are kept in, and what is as long as a row but not as an activation (statistics, log-sum-exp, the
+// weights of a norm): T itself, float where T is only a way to store (kernels/common/half.h).
+template <class T>
+struct AccumulateOf {
+  using type = T;
+};
+template <class T>
+using Accumulate = typename AccumulateOf<T>::type;
+
 }  // namespace graft

@@ -47,5 +47,13 @@ template <>
 struct DTypeOf<Half> {
   static constexpr DType value = DType::f16;
 };
+template <>
+struct AccumulateOf<BFloat16> {
+  using type = float;
+};
+template <>
+struct AccumulateOf<Half> {
+  using type = float;
+};
 
 }  // namespace graft

@@ -1,5 +1,6 @@
 #include "tests/harness/cases.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -26,6 +27,7 @@ auto visit(DType t, F f) {
   switch (t) {
     case DType::f32: return f(float{});
     case DType::f64: return f(double{});
+    case DType::bf16: return f(BFloat16{});
     case DType::i64: return f(int64_t{});
     case DType::i32: return f(int32_t{});
     case DType::u8: return f(uint8_t{});
@@ -54,7 +56,7 @@ std::vector<Case>& all_cases() {
   return storage();
 }
 
-Buffer::Buffer(const Arg& a, DType dtype, uint64_t key) : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n) {
+Buffer::Buffer(const Arg& a, DType dtype, uint64_t key, DType inputs) : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n) {
   bytes_.assign(2 * kGuard + payload_bytes(), std::byte{0xA5});
   std::byte* p = bytes_.data() + kGuard;
   if (a.role == Arg::output) std::memset(p, 0xFF, payload_bytes());
@@ -63,7 +65,13 @@ Buffer::Buffer(const Arg& a, DType dtype, uint64_t key) : dtype_(dtype), n_(a.ro
   int64_t step = a.n / 2 + 1;  // of an affine permutation of [0, n)
   while (std::gcd(step, std::max<int64_t>(a.n, 1)) != 1) ++step;
   visit(dtype, [&](auto zero) {
-    for (int64_t i = 0; i < n_; ++i) reinterpret_cast<decltype(zero)*>(p)[i] = decltype(zero)(value(a, random, i, step));
+    using T = decltype(zero);
+    constexpr bool kReal = !std::is_integral_v<T>;
+    for (int64_t i = 0; i < n_; ++i) {
+      double v = value(a, random, i, step);
+      if (kReal && inputs == DType::bf16) v = float(BFloat16(float(v)));
+      reinterpret_cast<T*>(p)[i] = T(v);
+    }
   });
 }
 
@@ -76,16 +84,21 @@ bool Buffer::guards_intact() const {
 std::vector<double> Buffer::values() const {
   return visit(dtype_, [&](auto zero) {
     const auto* p = reinterpret_cast<const decltype(zero)*>(payload());
-    return std::vector<double>(p, p + size());
+    std::vector<double> v(size());
+    std::transform(p, p + size(), v.begin(), [](auto x) {
+      if constexpr (std::is_arithmetic_v<decltype(x)>) return double(x);
+      else return double(float(x));
+    });
+    return v;
   });
 }
 
-std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real) {
+std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real, DType inputs) {
   const std::vector<DType> dtypes = c.dtypes(real);
   check<InternalError>(dtypes.size() == c.args.size(), "cases: {} {}: the signature has {} buffers, the case {}", name(c.op),
                        c.name, dtypes.size(), c.args.size());
   std::vector<Buffer> buffers;
-  for (size_t i = 0; i < c.args.size(); ++i) buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name));
+  for (size_t i = 0; i < c.args.size(); ++i) buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name), inputs);
   std::vector<void*> pointers;
   for (Buffer& b : buffers) pointers.push_back(b.data());
   std::vector<emu::Visible> visible;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/common/context.h"
+#include "kernels/common/half.h"
 #include "kernels/common/registry.h"
 
 namespace graft::harness {
@@ -41,13 +42,15 @@ inline Arg absent() { return {Arg::absent}; }  // a null pointer
 struct Cost {
   double reduction = 1;  // products summed into one output: the tolerance follows from it
   double flops = 0, bytes = 0;
-  double scale = 0;  // natural size of the outputs where single values say little (an activation's tail); 0: their rms
+  double scale = 0;            // natural size of the outputs where single values say little (an activation's tail); 0: their rms
+  bool rounds_inside = false;  // a bf16 kernel rounds more than its outputs to bf16 (the probabilities of attention)
 };
 
 // The memory of one argument, with guard zones on both sides.
 class Buffer {
  public:
-  Buffer(const Arg&, DType, uint64_t key);
+  // `inputs`: bf16 rounds the values of real inputs to it, so that runs in different types get the very same numbers.
+  Buffer(const Arg&, DType, uint64_t key, DType inputs = DType::f32);
   void* data() { return n_ < 0 ? nullptr : bytes_.data() + kGuard; }
   bool guards_intact() const;
   std::vector<double> values() const;
@@ -69,7 +72,7 @@ struct Case {
   Tier tier;
   std::vector<Arg> args;
   Cost cost;
-  // Element types of the args when the op runs in `real` (f32 or f64); integer arguments keep their own.
+  // Element types of the args when the op runs in `real` (f32, f64 or bf16); integer arguments keep their own.
   std::function<std::vector<DType>(DType real)> dtypes;
   std::function<void(Context&, Backend, DType real, std::vector<void*>& args)> run;
 };
@@ -113,16 +116,21 @@ void call_kernel(void (*kernel)(Context&, P...), Context& context, std::vector<v
 template <template <class> class Signature, class... Params>
 void add(Op op, Pass pass, std::string name, Tier tier, std::vector<Arg> args, Cost cost, Params... params) {
   Case c{op, pass, std::move(name), tier, std::move(args), cost, {}, {}};
-  c.dtypes = [](DType real) {
-    return real == DType::f64 ? detail::buffer_dtypes(static_cast<Signature<double>*>(nullptr))
-                              : detail::buffer_dtypes(static_cast<Signature<float>*>(nullptr));
+  const auto with = [](DType real, auto f) {
+    switch (real) {
+      case DType::f64: return f(std::type_identity<double>{});
+      case DType::bf16: return f(std::type_identity<BFloat16>{});
+      default: return f(std::type_identity<float>{});
+    }
   };
-  c.run = [op, pass, p = std::tuple(params...)](Context& context, Backend backend, DType real, std::vector<void*>& a) {
-    const auto go = [&]<class T>(T) {
+  c.dtypes = [with](DType real) {
+    return with(real, []<class T>(std::type_identity<T>) { return detail::buffer_dtypes(static_cast<Signature<T>*>(nullptr)); });
+  };
+  c.run = [op, pass, with, p = std::tuple(params...)](Context& context, Backend backend, DType real, std::vector<void*>& a) {
+    with(real, [&]<class T>(std::type_identity<T>) {
       const auto any = find_kernel(op, pass, backend, real, typeid(Signature<T>));
       detail::call_kernel(reinterpret_cast<Signature<T>*>(any), context, a, p);
-    };
-    real == DType::f64 ? go(double{}) : go(float{});
+    });
   };
   add(std::move(c));
 }
@@ -135,7 +143,11 @@ struct RegisterCases {
   static const ::graft::harness::RegisterCases registered_##op##_cases(cases_of_##op); \
   static void cases_of_##op()
 
-// Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call.
-std::vector<Buffer> run_case(const Case&, Context&, Backend, DType real);
+// Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call. `inputs`: what the values of
+// real inputs are rounded to; the oracle of a bf16 kernel is ref in double on inputs rounded to bf16.
+std::vector<Buffer> run_case(const Case&, Context&, Backend, DType real, DType inputs);
+inline std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real) {
+  return run_case(c, context, backend, real, real);
+}
 
 }  // namespace graft::harness

@@ -14,6 +14,7 @@ struct Tolerance {
   double absolute = 0;
   double relative = 0;  // of max(|expected|, scale)
   double scale = 0;     // typical size of the expected values: an output near zero is as exact as its neighbours
+  double stored = 0;    // of |expected|: the output is rounded to a shorter type when it is stored
 };
 
 struct Comparison {
@@ -28,7 +29,7 @@ inline Tolerance rounding(double eps, double reduction, std::span<const double> 
   double sum = 0;
   for (double v : expected) sum += std::isfinite(v) ? v * v : 0;
   const double rms = expected.empty() ? 0 : std::sqrt(sum / double(expected.size()));
-  return {std::numeric_limits<float>::min(), eps * (16 + 8 * std::sqrt(reduction)), rms};
+  return {.absolute = std::numeric_limits<float>::min(), .relative = eps * (16 + 8 * std::sqrt(reduction)), .scale = rms};
 }
 
 template <class T>
@@ -40,7 +41,7 @@ Comparison compare(std::span<const T> actual, std::span<const double> expected, 
     const double a = double(actual[i]), e = expected[i];
     if (std::isnan(e) && std::isnan(a)) continue;
     if (std::isinf(e) && a == e) continue;
-    const double bound = t.absolute + t.relative * std::max(std::abs(e), t.scale);
+    const double bound = t.absolute + t.relative * std::max(std::abs(e), t.scale) + t.stored * std::abs(e);
     if (std::isfinite(e) && std::abs(a - e) <= bound) continue;  // false for NaN
     ++failures;
     const double ratio = std::abs(a - e) / bound;

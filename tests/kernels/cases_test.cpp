@@ -13,12 +13,16 @@ using namespace graft::harness;
 
 namespace {
 
-void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffer>& expected) {
+void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffer>& expected, DType real = DType::f32) {
   for (size_t i = 0; i < c.args.size(); ++i) {
     if (c.args[i].role != Arg::output && c.args[i].role != Arg::in_out) continue;
     const auto a = actual[i].values(), e = expected[i].values();
     Tolerance t = rounding(0x1p-23, c.cost.reduction, e);
     t.scale = std::max(t.scale, c.cost.scale);
+    if (real == DType::bf16) {
+      t.stored = 0x1p-8;                                   // half a unit of 8 significant bits
+      if (c.cost.rounds_inside) t.relative += 8 * 0x1p-8;  // of either sign: their sums stay near the rms of the output
+    }
     const Comparison r = compare<double>(a, e, t);
     CHECK_MESSAGE(r.ok, "argument ", i, ": ", r.report);
   }
@@ -59,28 +63,30 @@ void run_op(Op op) {
 #undef OP
 
 // The CUDA kernels on the host: in order, and in random orders of blocks, warps and lanes.
+void run_on_emu(const Case& c, Context& context, DType real) {
+  auto expected = run_case(c, context, Backend::ref, DType::f64, real);
+  for (uint64_t seed : {0, 1, 2}) {
+    if (seed && c.tier != Tier::smoke) continue;
+    INFO(name(c.op), " ", name(c.pass), " ", c.name, " ", name(real), " schedule ", seed);
+    emu::options().seed = seed;
+    try {
+      auto actual = run_case(c, context, Backend::emu, real);
+      check_outputs(c, actual, expected, real);
+    } catch (const Error& e) {
+      FAIL_CHECK(e.what());
+    }
+  }
+  emu::options().seed = 0;
+}
 void run_op_on_emu(Op op) {
   constexpr double kMaxFlops = 5e5;  // an access costs some 50 ns, a CUDA thread more: seconds an op
   Context context(1);
-  for (Pass pass : passes(op)) {
-    if (!has_kernel(op, pass, Backend::emu, DType::f32)) continue;
-    for (const Case& c : all_cases()) {
-      if (c.op != op || c.pass != pass || c.tier > Tier::ci || c.cost.flops > kMaxFlops) continue;
-      auto expected = run_case(c, context, Backend::ref, DType::f64);
-      for (uint64_t seed : {0, 1, 2}) {
-        if (seed && c.tier != Tier::smoke) continue;
-        INFO(name(op), " ", name(pass), " ", c.name, " schedule ", seed);
-        emu::options().seed = seed;
-        try {
-          auto actual = run_case(c, context, Backend::emu, DType::f32);
-          check_outputs(c, actual, expected);
-        } catch (const Error& e) {
-          FAIL_CHECK(e.what());
-        }
-      }
-      emu::options().seed = 0;
+  for (Pass pass : passes(op))
+    for (DType real : {DType::f32, DType::bf16}) {
+      if (!has_kernel(op, pass, Backend::emu, real)) continue;
+      for (const Case& c : all_cases())
+        if (c.op == op && c.pass == pass && c.tier <= Tier::ci && c.cost.flops <= kMaxFlops) run_on_emu(c, context, real);
     }
-  }
 }
 #define OP(op, room, ...) \
   TEST_CASE("emu " #op) { run_op_on_emu(Op::op); }
