@@ -11,13 +11,8 @@
 // A query that sees no key gives y = 0, lse = -inf and no gradient. Between lengths and causal or window bounds, v and dy are
 // multiplied by zeros in blocks: there a NaN or Inf of a token may reach queries near by that do not see it.
 #pragma once
+#include "kernels/common/both_sides.h"
 #include "kernels/common/context.h"
-
-#if defined(__CUDACC__)
-#define GRAFT_BOTH_SIDES __host__ __device__
-#else
-#define GRAFT_BOTH_SIDES
-#endif
 
 namespace graft {
 

@@ -1,18 +1,25 @@
 // Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a pure function of (key, counter).
 // The same key and index give the same number on cpu, emu and cuda, in any order, with any number of threads.
 #pragma once
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/common/both_sides.h"
+
 namespace graft {
+
+struct PhiloxWords {
+  uint32_t word[4];
+  GRAFT_BOTH_SIDES constexpr uint32_t operator[](size_t i) const { return word[i]; }
+  constexpr bool operator==(const PhiloxWords&) const = default;
+};
 
 struct Philox {
   uint64_t key;     // the stream: which random object this is (see stream_key)
   uint64_t offset;  // counter word shared by all draws of one use: a step, an epoch; 0 if unused
 
-  constexpr std::array<uint32_t, 4> operator()(uint64_t index) const {
+  GRAFT_BOTH_SIDES constexpr PhiloxWords operator()(uint64_t index) const {
     uint32_t c0 = uint32_t(index), c1 = uint32_t(index >> 32), c2 = uint32_t(offset), c3 = uint32_t(offset >> 32);
     uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
     for (int round = 0; round < 10; ++round) {
@@ -24,7 +31,7 @@ struct Philox {
       k0 += 0x9E3779B9;
       k1 += 0xBB67AE85;
     }
-    return {c0, c1, c2, c3};
+    return {{c0, c1, c2, c3}};
   }
 
   // The index-th 32-bit word of the stream: four words share one evaluation.

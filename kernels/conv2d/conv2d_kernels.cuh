@@ -47,7 +47,8 @@ __device__ inline ConvPixel patch_of(const ConvShape& s, int64_t pixel) {
   return {pixel / s.ow / s.oh, pixel / s.ow % s.oh * s.stride - s.padding, pixel % s.ow * s.stride - s.padding};
 }
 __device__ inline ConvTap tap_of(const ConvShape& s, int64_t k, int64_t channels) {
-  return {k / channels / s.kw * s.dilation, k / channels % s.kw * s.dilation, k % channels};
+  const int at = int(k), c = int(channels), kw = int(s.kw);  // fits; 64-bit division spills
+  return {at / c / kw * s.dilation, at / c % kw * s.dilation, at % c};
 }
 __device__ inline float patch_value(const ConvShape& s, const float* x, const ConvPixel& p, const ConvTap& t) {
   const int64_t h = p.row + t.row, w = p.column + t.column;

@@ -3,8 +3,7 @@
 //   avg_pool2d  y = sum of the window / its size, padding included
 // Window (oh, ow) covers rows oh stride - padding .. + kh and columns alike, cut off at the image.
 #pragma once
-#include <algorithm>
-
+#include "kernels/common/both_sides.h"
 #include "kernels/common/context.h"
 
 namespace graft {
@@ -28,9 +27,9 @@ constexpr int64_t pooled_size(int64_t size, int64_t kernel, int64_t stride, int6
 struct PoolSpan {
   int64_t start, begin, end, padded;
 };
-constexpr PoolSpan pool_span(int64_t out, int64_t size, int64_t kernel, const Pool2dParams& p) {
-  const int64_t start = out * p.stride - p.padding;
-  return {start, std::max<int64_t>(start, 0), std::min(start + kernel, size), std::min(start + kernel, size + p.padding) - start};
+GRAFT_BOTH_SIDES constexpr PoolSpan pool_span(int64_t out, int64_t size, int64_t kernel, const Pool2dParams& p) {
+  const int64_t start = out * p.stride - p.padding, end = start + kernel, padded_size = size + p.padding;
+  return {start, start < 0 ? 0 : start, end < size ? end : size, (end < padded_size ? end : padded_size) - start};
 }
 
 // tap[N, OH, OW, C]: which element of its window is the maximum, counted row-major from the window's unclipped corner;
