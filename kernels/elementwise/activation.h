@@ -1,14 +1,16 @@
 // y = f(x), elementwise.
 //   relu     max(x, 0)                 relu6    min(max(x, 0), 6)
 //   sigmoid  1 / (1 + exp(-x))         tanh     tanh(x)
-//   silu     x sigmoid(x)              gelu     x Phi(x) with the exact normal CDF (Hendrycks & Gimpel 2016)
+//   silu     x sigmoid(x)              gelu     x Phi(x) with the exact normal CDF (Hendrycks & Gimpel 2016; BERT)
+//   gelu_tanh  x (1 + tanh u) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): their approximation (GPT-2);
+//              the second form loses nothing where tanh is near -1
 // A NaN in x stays a NaN in y: a diverged run must be seen.
 #pragma once
 #include "kernels/common/context.h"
 
 namespace graft {
 
-enum class Activation : uint8_t { none, relu, relu6, gelu, silu, tanh, sigmoid };
+enum class Activation : uint8_t { none, relu, relu6, gelu, silu, tanh, sigmoid, gelu_tanh };
 
 struct ActivationParams {
   Activation kind;

@@ -39,6 +39,15 @@ HWY_INLINE VF normal_cdf(F32 d, VF x) {
   return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
 }
 
+// gelu_tanh is x sigmoid(2 u): 2 u, and its derivative.
+HWY_INLINE VF gelu_tanh_argument(F32 d, VF x) {
+  const VF square = hn::Mul(x, x);
+  return hn::Mul(hn::Mul(x, hn::Set(d, 1.5957691f)), hn::MulAdd(square, hn::Set(d, 0.044715f), hn::Set(d, 1.0f)));
+}
+HWY_INLINE VF gelu_tanh_slope(F32 d, VF x) {
+  return hn::Mul(hn::Set(d, 1.5957691f), hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.134145f), hn::Set(d, 1.0f)));
+}
+
 template <Activation kKind>
 HWY_INLINE VF activate(F32 d, VF x) {
   const VF zero = hn::Zero(d);
@@ -51,6 +60,7 @@ HWY_INLINE VF activate(F32 d, VF x) {
   if constexpr (kKind == Activation::silu) return hn::Mul(x, sigmoid(d, x));
   if constexpr (kKind == Activation::tanh) return hn::Tanh(d, x);
   if constexpr (kKind == Activation::sigmoid) return sigmoid(d, x);
+  if constexpr (kKind == Activation::gelu_tanh) return hn::Mul(x, sigmoid(d, gelu_tanh_argument(d, x)));
   return x;
 }
 
@@ -75,6 +85,10 @@ HWY_INLINE VF derivative(F32 d, VF x) {
     const VF s = sigmoid(d, x);
     return hn::Mul(s, hn::Sub(one, s));
   }
+  if constexpr (kKind == Activation::gelu_tanh) {
+    const VF s = sigmoid(d, gelu_tanh_argument(d, x));
+    return hn::Mul(s, hn::MulAdd(hn::Mul(x, hn::Sub(one, s)), gelu_tanh_slope(d, x), one));
+  }
   return one;
 }
 
@@ -88,6 +102,7 @@ void with_kind(Activation kind, F f) {
     case Activation::silu: return f.template operator()<Activation::silu>();
     case Activation::tanh: return f.template operator()<Activation::tanh>();
     case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
+    case Activation::gelu_tanh: return f.template operator()<Activation::gelu_tanh>();
   }
 }
 

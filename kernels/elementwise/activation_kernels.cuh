@@ -9,6 +9,10 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// gelu_tanh is x sigmoid(2 u): 2 u, and its derivative.
+__device__ inline float gelu_tanh_argument(float x) { return 1.5957691f * x * (1 + 0.044715f * x * x); }
+__device__ inline float gelu_tanh_slope(float x) { return 1.5957691f * (1 + 0.134145f * x * x); }
+
 template <Activation kKind>
 __device__ float activate(float x) {
   if constexpr (kKind == Activation::relu) return x < 0 ? 0 : x;  // keeps NaN, unlike fmaxf
@@ -17,6 +21,7 @@ __device__ float activate(float x) {
   if constexpr (kKind == Activation::silu) return x / (1 + expf(-x));
   if constexpr (kKind == Activation::tanh) return tanhf(x);
   if constexpr (kKind == Activation::sigmoid) return 1 / (1 + expf(-x));
+  if constexpr (kKind == Activation::gelu_tanh) return x / (1 + expf(-gelu_tanh_argument(x)));
   return x;
 }
 
@@ -36,6 +41,10 @@ __device__ float derivative(float x) {
   if constexpr (kKind == Activation::sigmoid) {
     const float s = 1 / (1 + expf(-x));
     return s * (1 - s);
+  }
+  if constexpr (kKind == Activation::gelu_tanh) {
+    const float s = 1 / (1 + expf(-gelu_tanh_argument(x)));
+    return s * (1 + x * (1 - s) * gelu_tanh_slope(x));
   }
   return 1;
 }
@@ -60,6 +69,7 @@ void with_kind(Activation kind, F f) {
     case Activation::silu: return f.template operator()<Activation::silu>();
     case Activation::tanh: return f.template operator()<Activation::tanh>();
     case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
+    case Activation::gelu_tanh: return f.template operator()<Activation::gelu_tanh>();
   }
 }
 

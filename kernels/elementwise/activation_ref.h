@@ -6,6 +6,16 @@
 
 namespace graft::ref {
 
+// gelu_tanh is x sigmoid(2 u): 2 u, and its derivative.
+template <class T>
+T gelu_tanh_argument(T x) {
+  return T(2) * T(0.7978845608028654) * (x + T(0.044715) * x * x * x);
+}
+template <class T>
+T gelu_tanh_slope(T x) {
+  return T(2) * T(0.7978845608028654) * (T(1) + T(3 * 0.044715) * x * x);
+}
+
 template <class T>
 T activate(Activation kind, T x) {
   using std::erf, std::exp, std::sqrt, std::tanh;
@@ -17,6 +27,7 @@ T activate(Activation kind, T x) {
     case Activation::silu: return x / (T(1) + exp(-x));
     case Activation::tanh: return tanh(x);
     case Activation::sigmoid: return T(1) / (T(1) + exp(-x));
+    case Activation::gelu_tanh: return x / (T(1) + exp(-gelu_tanh_argument(x)));
   }
   return x;
 }
@@ -37,6 +48,10 @@ T activate_derivative(Activation kind, T x) {
     case Activation::sigmoid: {
       const T s = T(1) / (T(1) + exp(-x));
       return s * (T(1) - s);
+    }
+    case Activation::gelu_tanh: {
+      const T s = T(1) / (T(1) + exp(-gelu_tanh_argument(x)));
+      return s * (T(1) + x * (T(1) - s) * gelu_tanh_slope(x));
     }
   }
   return T(1);

@@ -26,6 +26,9 @@ struct ReLU6 : ActivationLayer {
 struct GELU : ActivationLayer {
   GELU() : ActivationLayer(Activation::gelu) {}
 };
+struct GELUTanh : ActivationLayer {
+  GELUTanh() : ActivationLayer(Activation::gelu_tanh) {}
+};
 struct SiLU : ActivationLayer {
   SiLU() : ActivationLayer(Activation::silu) {}
 };

@@ -8,7 +8,7 @@ namespace graft::harness {
 
 GRAFT_CASES(activation) {
   using enum Activation;
-  for (Activation kind : {none, relu, relu6, gelu, silu, tanh, sigmoid})
+  for (Activation kind : {none, relu, relu6, gelu, silu, tanh, sigmoid, gelu_tanh})
     for (int64_t n : {1, 7, 8, 31, 1000, 70001}) {
       const auto name = fmt::format("kind={} n={}", int(kind), n);
       const Tier tier = n < 100 ? Tier::smoke : Tier::ci;

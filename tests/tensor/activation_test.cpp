@@ -10,8 +10,8 @@ TEST_CASE("activations saturate, and keep NaN") {
   const Tensor x = Tensor::from<float>({NAN, 500, 90, -90, -500, INFINITY}, {6});
   for (Device device : {Device{}, Device{Backend::ref}}) {
     const auto run = [&](Activation kind) { return activation(x.to(device), kind).to_vector<double>(); };
-    for (auto kind :
-         {Activation::relu, Activation::relu6, Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid}) {
+    for (auto kind : {Activation::relu, Activation::relu6, Activation::gelu, Activation::silu, Activation::tanh,
+                      Activation::sigmoid, Activation::gelu_tanh}) {
       INFO(int(kind));
       CHECK(std::isnan(run(kind)[0]));
     }
@@ -22,6 +22,8 @@ TEST_CASE("activations saturate, and keep NaN") {
     CHECK(sigmoid[5] == 1);
     CHECK(std::abs(silu[4]) < 1e-30);
     CHECK(tanh[4] == -1);
+    CHECK(run(Activation::gelu_tanh)[1] == 500);
+    CHECK(run(Activation::gelu_tanh)[4] == 0);
     CHECK(tanh[5] == 1);
   }
 }
