@@ -9,7 +9,7 @@ namespace graft::nn {
 enum class Init {
   he_normal,       // weight N(0, 2 / fan_in), bias 0 (He, Zhang, Ren, Sun 2015)
   glorot_uniform,  // weight U(-a, a), a = sqrt(6 / (fan_in + fan_out)), bias 0 (Glorot & Bengio 2010)
-  gaussian_2014,   // weight of a fixed standard deviation, bias 0 or 1: each layer's Gaussian2014 (CaffeNet's)
+  gaussian_2014,   // weight of a fixed standard deviation, bias 0 or 1: each layer's Gaussian2014 (CaffeNet's, GPT-2's, BERT's)
 };
 std::string_view name(Init);
 Init init_from_name(std::string_view);  // ConfigError that lists the names
@@ -20,8 +20,8 @@ struct Gaussian2014 {
 };
 
 // Fresh values for every parameter and buffer of m: norms start as the identity, with running statistics 0 and 1,
-// embeddings as N(0, 1). Parameter "conv1.weight" draws from stream_key(key, "conv1.weight"): names are as m sees them, so a
-// block by itself draws from "weight". The values depend neither on the order of calls nor on other parameters.
+// embeddings as N(0, std^2) of their own std. Parameter "conv1.weight" draws from stream_key(key, "conv1.weight"): names are as m
+// sees them, so a block by itself draws from "weight". The values depend neither on the order of calls nor on other parameters.
 void initialize(Module& m, Init, uint64_t key);
 
 // For layers: t = N(0, std^2), t = U(-limit, limit), the i-th element from the i-th numbers of the stream.

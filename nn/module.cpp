@@ -61,6 +61,10 @@ void Module::set_random(uint64_t key, uint64_t step) {
   walk(*this, "", [&](const std::string& path, Module& m) { m.set_stream(Philox{stream_key(key, path), step}); });
 }
 
+void Module::set_lengths(const Tensor& lengths) {
+  walk(*this, "", [&](const std::string&, Module& m) { m.take_lengths(lengths); });
+}
+
 void Module::to(DType dtype, Device device) {
   const auto convert = [&](Tensor& t) {
     if (t.dtype() == dtype && t.device() == device) return;

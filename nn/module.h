@@ -21,7 +21,7 @@ class Module {
   Module(const Module&) = delete;  // parameters are registered by address
   Module& operator=(const Module&) = delete;
 
-  // x: [N, ...] with images as [N, H, W, C]. ShapeError when x does not fit.
+  // x: [N, ...] with images as [N, H, W, C], token ids as i64 [N, T]. ShapeError when x does not fit.
   virtual Tensor forward(const Tensor& x) = 0;
 
   // Shapes alone, nothing is computed: x is what forward would get, the result what it would return.
@@ -50,6 +50,10 @@ class Module {
   // that its mask depends neither on the layers around it nor on how far the pass runs. Call it before every step.
   void set_random(uint64_t key, uint64_t step);
 
+  // Tokens of each sample in the next forward passes that are no padding, i64 [N] on the device of x, whole tree; undefined
+  // (the default): all of them. Attention reads no key behind them; what stands in the rows of padding means nothing.
+  void set_lengths(const Tensor& lengths);
+
   // Converts all parameters and buffers, whole tree; gradients are dropped. E.g. (f64, ref) for a test in double.
   void to(DType dtype, Device device);
 
@@ -63,6 +67,7 @@ class Module {
   // Fresh values for this module's own tensors: parameter p draws from the stream of (key, join_path(path, p)).
   virtual void reset(Init, uint64_t /*key*/, const std::string& /*path*/) {}
   virtual void set_stream(Philox) {}
+  virtual void take_lengths(const Tensor& /*lengths*/) {}
 
   std::vector<std::pair<std::string, Tensor*>> parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;

@@ -6,6 +6,13 @@ namespace graft::nn {
 
 Tensor Flatten::forward(const Tensor& x) { return flatten(x); }
 
+Tensor FirstToken::forward(const Tensor& x) { return reshape(slice(x, 1, 0, 1), output_shape(x.shape())); }
+
+Shape FirstToken::output_shape(const Shape& x) const {
+  check<ShapeError>(x.rank() == 3 && x[1] > 0, "first token: x: expected [N, T, C] with a token, got {}", x);
+  return {x[0], x[2]};
+}
+
 Tensor PadChannels::forward(const Tensor& x) {
   const auto zero_channels = [&](int64_t n) {
     Shape s = x.shape();

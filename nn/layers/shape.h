@@ -11,6 +11,13 @@ class Flatten : public Module {
   Shape output_shape(const Shape& x) const override { return {x[0], x.product(1, x.rank())}; }
 };
 
+// x[N, T, C] -> [N, C]: the first token, which stands for the sequence (BERT's [CLS]).
+class FirstToken : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override;
+};
+
 // Zero channels on both sides of the last dimension: x[.., C] -> [.., before + C + after].
 class PadChannels : public Module {
  public:

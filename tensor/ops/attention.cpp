@@ -5,6 +5,7 @@
 #include "kernels/attention/attention.h"
 #include "tensor/autograd.h"
 #include "tensor/dispatch.h"
+#include "tensor/ops/view.h"
 
 namespace graft {
 namespace {
@@ -19,9 +20,19 @@ void check_lengths(const Tensor& lengths, const Tensor& k) {
     check<ShapeError>(n >= 0 && n <= k.size(1), "attention: lengths: expected 0 to {} keys, got {}", k.size(1), n);
 }
 
-}  // namespace
+// What forward leaves for backward.
+struct Attended {
+  Tensor q, k, v, y, lse, lengths;
+  AttentionParams p;
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions o, const Tensor& lengths) {
+  std::vector<Tensor> gradients(const Tensor& dy) const {
+    const Tensor dq = Tensor::empty_like(q), dk = Tensor::empty_like(k), dv = Tensor::empty_like(v);
+    call<AttentionBackward>(Op::attention, Pass::backward, q, dq, dk, dv, dy, q, k, v, y, lse, lengths, p);
+    return {dq, dk, dv};
+  }
+};
+
+Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o, const Tensor& lengths) {
   check<ShapeError>(q.rank() == 4 && q.size(2) > 0 && q.size(3) > 0, "attention: q: expected [B, T, H, D], got {}", q.shape());
   check<ShapeError>(
       k.rank() == 4 && k.size(0) == q.size(0) && k.size(3) == q.size(3) && k.size(2) > 0 && q.size(2) % k.size(2) == 0,
@@ -36,12 +47,32 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOpt
       o.causal,  o.window};
   const Tensor y = Tensor::empty_like(q), lse = Tensor::empty({p.batch, p.heads, p.queries}, q.dtype(), q.device());
   call<AttentionForward>(Op::attention, Pass::forward, q, y, lse, q, k, v, lengths, p);
-  record("attention", y, {q, k, v},
-         [=, q = q.detach(), k = k.detach(), v = v.detach(), y = y.detach()](const Tensor& dy, const Needs&) {
-           const Tensor dq = Tensor::empty_like(q), dk = Tensor::empty_like(k), dv = Tensor::empty_like(v);
-           call<AttentionBackward>(Op::attention, Pass::backward, q, dq, dk, dv, dy, q, k, v, y, lse, lengths, p);
-           return std::vector{dq, dk, dv};
-         });
+  return {q.detach(), k.detach(), v.detach(), y.detach(), lse, lengths, p};
+}
+
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions o, const Tensor& lengths) {
+  const Attended a = attend(q, k, v, o, lengths);
+  const Tensor y = a.y.detach();
+  record("attention", y, {q, k, v}, [a](const Tensor& dy, const Needs&) { return a.gradients(dy); });
+  return y;
+}
+
+Tensor self_attention(const Tensor& qkv, int64_t heads, int64_t kv_heads, AttentionOptions o, const Tensor& lengths) {
+  check<ShapeError>(heads > 0 && kv_heads > 0 && heads % kv_heads == 0,
+                    "self_attention: kv_heads: expected a divisor of {} heads, got {}", heads, kv_heads);
+  const int64_t parts = heads + 2 * kv_heads;
+  check<ShapeError>(qkv.rank() == 3 && qkv.size(2) > 0 && qkv.size(2) % parts == 0,
+                    "self_attention: qkv: expected [B, T, {} D], got {}", parts, qkv.shape());
+  const int64_t batch = qkv.size(0), tokens = qkv.size(1), dim = qkv.size(2) / parts;
+  const Tensor x = qkv.detach().view({batch, tokens, parts, dim});
+  const Attended a =
+      attend(slice(x, 2, 0, heads), slice(x, 2, heads, heads + kv_heads), slice(x, 2, heads + kv_heads, parts), o, lengths);
+  const Tensor y = a.y.detach().view({batch, tokens, heads * dim});
+  record("self_attention", y, {qkv}, [a, shape = qkv.shape()](const Tensor& dy, const Needs&) {
+    return std::vector{concat(a.gradients(dy.view(a.y.shape())), 2).view(shape)};
+  });
   return y;
 }
 

@@ -21,3 +21,13 @@ TEST_CASE("gradient of attention") {
                         {random_input({2, tq, h, d}, 1), random_input({2, tk, kv, d}, 2), random_input({2, tk, kv, d}, 3)}) == "");
       }
 }
+
+TEST_CASE("gradient of self_attention") {
+  const Tensor lengths = Tensor::from<int64_t>({4, 2}, {2}, Device{Backend::ref});
+  for (auto [h, kv] : {std::pair{2, 2}, {4, 2}, {3, 1}})
+    for (bool causal : {false, true}) {
+      INFO(h, "/", kv, " causal ", causal);
+      CHECK(gradcheck([&](auto& x) { return self_attention(x[0], h, kv, {.causal = causal}, lengths); },
+                      {random_input({2, 4, (h + 2 * kv) * 3}, 1)}) == "");
+    }
+}
