@@ -6,14 +6,14 @@ namespace graft::nn {
 
 struct LayerRow {
   std::string name;
-  Shape output;               // without the batch: [H, W, C] or [C]
+  Shape output;               // without the batch: [H, W, C], [C] or [T, C]
   int64_t parameters;         // elements
   int64_t trainable;          // of these, in tensors that require a gradient
-  int64_t multiply_adds;      // of one image
+  int64_t multiply_adds;      // of one sample
   std::string state() const;  // "trainable", "frozen", "partly frozen", or "-" without parameters
 };
 
-// input: one image, [H, W, C].
+// input: one sample, [H, W, C] or, of tokens, [T].
 std::vector<LayerRow> layer_rows(const Chain&, const Shape& input);
 // Aligned text: a header, a line per block, the totals.
 std::string layer_table(const Chain&, const Shape& input);

@@ -1,6 +1,13 @@
-// ResNet for CIFAR (He, Zhang, Ren, Sun 2016, section 4.2): a 3x3 stem, three stages of n residual blocks with 16, 32, 64
-// channels, global pooling, one linear layer; depth 6 n + 2. Where a stage halves the image the shortcut takes every second
-// pixel and pads the new channels with zeros (option A: no parameters). Names as in akamaster/pytorch_resnet_cifar10.
+// Residual networks (He, Zhang, Ren, Sun 2016): a stem, stages of residual blocks, global pooling, one linear layer.
+//
+// For CIFAR (section 4.2): depth 6 n + 2, a 3x3 stem, three stages of n blocks with 16, 32, 64 channels. Where a stage halves the
+// image the shortcut takes every second pixel and pads the new channels with zeros (option A: no parameters). Names as in
+// akamaster/pytorch_resnet_cifar10.
+// For ImageNet (table 1): a 7x7 stem with pooling, four stages, option B: the shortcut is a 1x1 convolution with a norm where its
+// ends differ. In a bottleneck the 3x3 convolution has the stride (torchvision's "v1.5"). Names as in torchvision: conv1.weight,
+// bn1.weight, layer1.0.conv1.weight, layer2.0.downsample.0.weight, layer2.0.downsample.1.running_mean, fc.weight; filters are
+// [out, in, h, w] there.
+#include "nn/layers/activation.h"
 #include "nn/layers/conv2d.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/norm.h"
@@ -13,71 +20,91 @@
 namespace graft::nn {
 namespace {
 
-ConvOptions conv3x3(int64_t stride) { return {.stride = stride, .padding = 1, .bias = false}; }
-
-class Stem : public Module {
+// relu(body(x) + shortcut(x)). The body's names are the block's own; the shortcut's begin with `name`.
+class Residual : public Module {
  public:
-  explicit Stem(int64_t in) : conv1_(in, 16, 3, conv3x3(1)), bn1_(16) {
-    add_child("conv1", conv1_);
-    add_child("bn1", bn1_);
+  explicit Residual(const std::string& name) {
+    add_child("", body);
+    add_child(name, shortcut);
   }
-  Tensor forward(const Tensor& x) override { return relu(bn1_.forward(conv1_.forward(x))); }
-  Shape output_shape(const Shape& x) const override { return conv1_.output_shape(x); }
-  int64_t multiply_adds(const Shape& x) const override { return conv1_.multiply_adds(x); }
-
- private:
-  Conv2d conv1_;
-  BatchNorm2d bn1_;
-};
-
-// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))
-class BasicBlock : public Module {
- public:
-  BasicBlock(int64_t in, int64_t out, int64_t stride)
-      : conv1_(in, out, 3, conv3x3(stride)), bn1_(out), conv2_(out, out, 3, conv3x3(1)), bn2_(out) {
-    add_child("conv1", conv1_);
-    add_child("bn1", bn1_);
-    add_child("conv2", conv2_);
-    add_child("bn2", bn2_);
-    // Pooling over windows of one pixel is subsampling: x[:, ::stride, ::stride, :].
-    if (stride != 1) shortcut_.add<AvgPool2d>("subsample", Pool2dOptions{.kernel = 1, .stride = stride});
-    if (in != out) shortcut_.add<PadChannels>("pad", (out - in) / 2, (out - in) / 2);
-  }
-
   Tensor forward(const Tensor& x) override {
-    const Tensor y = relu(bn1_.forward(conv1_.forward(x)));
-    return relu(add(bn2_.forward(conv2_.forward(y)), shortcut_.forward(x)));
+    const Tensor y = body.forward(x);
+    return relu(add(y, shortcut.forward(x)));
   }
-  Shape output_shape(const Shape& x) const override { return conv1_.output_shape(x); }
-  int64_t multiply_adds(const Shape& x) const override {
-    return conv1_.multiply_adds(x) + conv2_.multiply_adds(conv1_.output_shape(x));
-  }
+  Shape output_shape(const Shape& x) const override { return body.output_shape(x); }
+  int64_t multiply_adds(const Shape& x) const override { return body.multiply_adds(x) + shortcut.multiply_adds(x); }
 
- private:
-  Conv2d conv1_;
-  BatchNorm2d bn1_;
-  Conv2d conv2_;
-  BatchNorm2d bn2_;
-  Chain shortcut_;  // holds nothing to train
+  Chain body, shortcut;  // an empty shortcut is the identity
 };
+
+// Convolution i of a block without bias, its norm, and a relu unless it is the last.
+enum class Relu { yes, no };
+void add_conv(Chain& chain, int i, int64_t in, int64_t out, int64_t kernel, int64_t stride, Relu f) {
+  chain.add<Conv2d>(fmt::format("conv{}", i), in, out, kernel, ConvOptions{.stride = stride, .padding = kernel / 2, .bias = false});
+  chain.add<BatchNorm2d>(fmt::format("bn{}", i), out);
+  if (f == Relu::yes) chain.add<ReLU>("");
+}
+
+void add_basic(Chain& body, int64_t in, int64_t out, int64_t stride) {
+  add_conv(body, 1, in, out, 3, stride, Relu::yes);
+  add_conv(body, 2, out, out, 3, 1, Relu::no);
+}
+
+void add_bottleneck(Chain& body, int64_t in, int64_t out, int64_t stride) {
+  add_conv(body, 1, in, out / 4, 1, 1, Relu::yes);
+  add_conv(body, 2, out / 4, out / 4, 3, stride, Relu::yes);
+  add_conv(body, 3, out / 4, out, 1, 1, Relu::no);
+}
+
+void append_head(Chain& net, const char* name, int64_t in, int64_t classes) {
+  auto head = std::make_unique<Chain>();
+  head->add<GlobalAvgPool2d>("pool");
+  head->add<Linear>(name, in, classes, LinearOptions{.gaussian = {0.01, 0}});
+  net.append("head", "", std::move(head));
+}
 
 }  // namespace
 
 std::unique_ptr<Chain> resnet_cifar(const ModelSpec& spec, int depth) {
   check<ConfigError>(depth >= 8 && depth % 6 == 2, "resnet: depth: expected 6 n + 2, got {}", depth);
   auto net = std::make_unique<Chain>();
-  net->append("stem", "", std::make_unique<Stem>(spec.input[2]));
+  auto stem = std::make_unique<Chain>();
+  add_conv(*stem, 1, spec.input[2], 16, 3, 1, Relu::yes);
+  net->append("stem", "", std::move(stem));
   int64_t in = 16;
   for (int stage = 1; stage <= 3; ++stage)
     for (int i = 0; i < (depth - 2) / 6; ++i) {
-      const int64_t out = int64_t{8} << stage;
-      net->add<BasicBlock>(fmt::format("layer{}.{}", stage, i), in, out, in == out ? 1 : 2);
+      const int64_t out = int64_t{8} << stage, stride = in == out ? 1 : 2;
+      auto& block = net->add<Residual>(fmt::format("layer{}.{}", stage, i), "shortcut");  // which holds nothing to train
+      add_basic(block.body, in, out, stride);
+      // Pooling over windows of one pixel is subsampling: x[:, ::stride, ::stride, :].
+      if (stride != 1) block.shortcut.add<AvgPool2d>("subsample", Pool2dOptions{.kernel = 1, .stride = stride});
+      if (in != out) block.shortcut.add<PadChannels>("pad", (out - in) / 2, (out - in) / 2);
       in = out;
     }
-  auto head = std::make_unique<Chain>();
-  head->add<GlobalAvgPool2d>("pool");
-  head->add<Linear>("linear", in, spec.classes, LinearOptions{.gaussian = {0.01, 0}});
-  net->append("head", "", std::move(head));
+  append_head(*net, "linear", in, spec.classes);
+  return net;
+}
+
+std::unique_ptr<Chain> resnet(const ModelSpec& spec, const ResNetOptions& o) {
+  auto net = std::make_unique<Chain>();
+  auto stem = std::make_unique<Chain>();
+  add_conv(*stem, 1, spec.input[2], o.width, 7, 2, Relu::yes);
+  stem->add<MaxPool2d>("maxpool", Pool2dOptions{.kernel = 3, .stride = 2, .padding = 1});
+  net->append("stem", "", std::move(stem));
+  int64_t in = o.width;
+  for (int stage = 0; stage < 4; ++stage)
+    for (int i = 0; i < o.blocks[size_t(stage)]; ++i) {
+      const int64_t out = (o.width << stage) * (o.bottleneck ? 4 : 1), stride = stage > 0 && i == 0 ? 2 : 1;
+      auto& block = net->add<Residual>(fmt::format("layer{}.{}", stage + 1, i), "downsample");
+      (o.bottleneck ? add_bottleneck : add_basic)(block.body, in, out, stride);
+      if (stride != 1 || in != out) {
+        block.shortcut.add<Conv2d>("0", in, out, 1, ConvOptions{.stride = stride, .bias = false});
+        block.shortcut.add<BatchNorm2d>("1", out);
+      }
+      in = out;
+    }
+  append_head(*net, "fc", in, spec.classes);
   return net;
 }
 
