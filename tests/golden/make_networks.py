@@ -1,10 +1,13 @@
 """Writes networks.txt: what PyTorch computes, in float64, for networks of nn/models on numbers that both sides can make.
 
-Weights, images and labels are functions of integers (hash below; the same in tests/nn/golden_networks_test.cpp), so the file
-holds results only: losses of SGD steps and, of the first step, a projection and the norm of every gradient. All indices run
-over Graft's layouts: images NHWC, filters [out, h, w, in], flattened features H, W, C.
+Weights, images, token ids and labels are functions of integers (hash below; the same in tests/nn/golden_networks_test.cpp), so
+the file holds results only: losses of SGD steps and, of the first step, a projection and the norm of the logits and of every
+gradient. All indices run over Graft's layouts: images NHWC, filters [out, h, w, in], flattened features H, W, C. The blocks of
+the transformers are torch.nn.TransformerEncoderLayer.
 Made with PyTorch 2.15.0, numpy 2.4.6; run: python make_networks.py > networks.txt
 """
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,6 +62,25 @@ class Net:
         mean, var = torch.zeros(c), torch.ones(c)
         self.p.buffers[name + ".running_mean"], self.p.buffers[name + ".running_var"] = mean, var
         return lambda x: F.batch_norm(x, mean, var, w, b, True, 0.1, 1e-5)
+
+    def ln(self, name, c, eps):
+        w, b = self.p.add(name + ".weight", (c,), "norm"), self.p.add(name + ".bias", (c,), "bias")
+        return lambda x: F.layer_norm(x, (c,), w, b, eps)
+
+    def table(self, name, rows, dim):
+        return self.p.add(name + ".weight", (rows, dim), "weight")
+
+    def transformer(self, dim, heads, hidden, names, eps, activation, norm_first):
+        """names: of norm1, qkv, out, norm2, expand, contract."""
+        layer = torch.nn.TransformerEncoderLayer(dim, heads, hidden, 0.0, activation, eps, True, norm_first)
+        shapes = dict(zip(("norm1", "self_attn.in_proj_", "self_attn.out_proj", "norm2", "linear1", "linear2"),
+                          ((dim,), (3 * dim, dim), (dim, dim), (dim,), (hidden, dim), (dim, hidden))))
+        weights = {}
+        for (theirs, shape), ours in zip(shapes.items(), names):
+            dot = "" if theirs.endswith("_") else "."
+            weights[theirs + dot + "weight"] = self.p.add(ours + ".weight", shape, "weight" if len(shape) == 2 else "norm")
+            weights[theirs + dot + "bias"] = self.p.add(ours + ".bias", shape[:1], "bias")
+        return lambda x, **masks: torch.func.functional_call(layer, weights, (x,), masks)
 
 
 def flatten(x):
@@ -119,29 +141,114 @@ def resnet20(net, classes):
     return forward
 
 
-def run(name, build, size, classes, batch, steps):
+def resnet(bottleneck, net, classes, width=8, blocks=(2, 1, 1, 1)):
+    """For ImageNet, with 8 channels in the stem instead of 64."""
+    stem, stem_bn = net.conv("conv1", 3, width, 7, False, stride=2, padding=3), net.bn("bn1", width)
+    layers, cin = [], width
+    for stage, count in enumerate(blocks):
+        for i in range(count):
+            cout = (width << stage) * (4 if bottleneck else 1)
+            stride = 2 if stage > 0 and i == 0 else 1
+            name = "layer%d.%d." % (stage + 1, i)
+            inner = cout // 4
+            plan = [(cin, inner, 1, 1), (inner, inner, 3, stride), (inner, cout, 1, 1)] if bottleneck else [(cin, cout, 3, stride), (cout, cout, 3, 1)]
+            body = [(net.conv(name + "conv%d" % (k + 1), a, b, size, False, stride=s, padding=size // 2), net.bn(name + "bn%d" % (k + 1), b))
+                    for k, (a, b, size, s) in enumerate(plan)]
+            short = None
+            if stride != 1 or cin != cout:
+                short = (net.conv(name + "downsample.0", cin, cout, 1, False, stride=stride), net.bn(name + "downsample.1", cout))
+            layers.append((body, short))
+            cin = cout
+    head = net.fc("fc", cin, classes)
+
+    def forward(x):
+        x = F.max_pool2d(F.relu(stem_bn(stem(x))), 3, 2, 1)
+        for body, short in layers:
+            y = x
+            for k, (conv, bn) in enumerate(body):
+                y = bn(conv(F.relu(y) if k else y))
+            x = F.relu(y + (short[1](short[0](x)) if short else x))
+        return head(x.mean((2, 3)))
+
+    return forward
+
+
+def gpt2(net, vocabulary, dim=32, layers=2, context=16):
+    wte, wpe = net.table("wte", vocabulary, dim), net.table("wpe", context, dim)
+    gelu = functools.partial(F.gelu, approximate="tanh")
+    parts = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
+    blocks = [net.transformer(dim, 4, 4 * dim, ["h.%d.%s" % (i, part) for part in parts], 1e-5, gelu, True) for i in range(layers)]
+    ln_f = net.ln("ln_f", dim, 1e-5)
+
+    def forward(ids):
+        tokens = ids.shape[1]
+        causal = torch.full((tokens, tokens), -torch.inf).triu(1)
+        x = wte[ids] + wpe[:tokens]
+        for block in blocks:
+            x = block(x, src_mask=causal)
+        return ln_f(x) @ wte.T
+
+    return forward
+
+
+def bert(net, classes, vocabulary=37, dim=32, layers=2, context=16):
+    words, positions, types = (net.table("embeddings." + name, n, dim) for name, n in
+                               (("word_embeddings", vocabulary), ("position_embeddings", context), ("token_type_embeddings", 2)))
+    norm = net.ln("embeddings.LayerNorm", dim, 1e-12)
+    parts = ("attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense", "output.LayerNorm", "intermediate.dense",
+             "output.dense")
+    blocks = [net.transformer(dim, 4, 4 * dim, ["encoder.layer.%d.%s" % (i, part) for part in parts], 1e-12, F.gelu, False)
+              for i in range(layers)]
+    pooler, classifier = net.fc("pooler.dense", dim, dim), net.fc("classifier", dim, classes)
+
+    def forward(ids, lengths):
+        padding = torch.arange(ids.shape[1]) >= lengths[:, None]
+        x = norm(words[ids] + positions[: ids.shape[1]] + types[0])
+        for block in blocks:
+            x = block(x, src_key_padding_mask=padding)
+        return classifier(torch.tanh(pooler(x[:, 0])))
+
+    return forward
+
+
+def print_summary(kind, name, t):
+    v = t.detach().numpy().ravel()
+    print(kind, name, repr(float(v @ uniform(v.size, 7))), repr(float(np.sqrt(v @ v))))
+
+
+def run(name, build, size, classes, batch, steps, vocabulary=0):
     net = Net()
     forward = build(net, classes)
     params = net.p.tensors
     optimizer = torch.optim.SGD(params.values(), lr=0.02, momentum=0.9, weight_decay=5e-4)
     print("network", name, size, classes, batch, steps)
     for step in range(steps):
-        x = torch.from_numpy(uniform(batch * size * size * 3, 1000 + step).reshape(batch, size, size, 3) * 4)
-        labels = torch.tensor([(3 * i + step) % classes for i in range(batch)])
-        loss = F.cross_entropy(forward(x.permute(0, 3, 1, 2)), labels)
+        if vocabulary:
+            ids = torch.from_numpy(((uniform(batch * size, 1000 + step) + 0.5) * vocabulary).astype(np.int64).reshape(batch, size))
+            lengths = torch.tensor([(3 * i + step) % size + 1 for i in range(batch)])
+            logits = forward(ids, lengths) if name == "encoder" else forward(ids).flatten(0, 1)
+        else:
+            x = torch.from_numpy(uniform(batch * size * size * 3, 1000 + step).reshape(batch, size, size, 3) * 4)
+            logits = forward(x.permute(0, 3, 1, 2))
+        labels = torch.tensor([(3 * i + step) % classes for i in range(len(logits))])
+        loss = F.cross_entropy(logits, labels)
+        if step == 0:
+            print_summary("logits", name, logits)
         print("loss", repr(loss.item()))
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
             for key, t in params.items():
-                g = t.grad.numpy().ravel()
-                print("gradient", key, repr(float(g @ uniform(g.size, 7))), repr(float(np.sqrt(g @ g))))
+                print_summary("gradient", key, t.grad)
         optimizer.step()
     for key, t in net.p.buffers.items():
-        b = t.numpy()
-        print("buffer", key, repr(float(b @ uniform(b.size, 7))), repr(float(np.sqrt(b @ b))))
+        print_summary("buffer", key, t)
 
 
 run("study_cnn", study_cnn, 32, 10, 6, 20)
 run("resnet20", resnet20, 16, 10, 4, 10)
 run("alexnet", alexnet, 67, 5, 2, 1)
+run("resnet_basic", functools.partial(resnet, False), 64, 10, 4, 10)
+run("resnet_bottleneck", functools.partial(resnet, True), 64, 10, 4, 10)
+run("gpt2", gpt2, 9, 37, 3, 10, vocabulary=37)
+run("encoder", bert, 7, 3, 4, 10, vocabulary=37)
