@@ -39,7 +39,7 @@ std::string short_file(std::string path) {
 std::string place(std::source_location w) { return fmt::format("{}:{}", short_file(w.file_name()), w.line()); }
 std::string place(const void* return_address) { return short_file(symbol(return_address, 1).file_and_line); }
 
-std::string function_name(const void* address) {
+std::string FunctionName::str() const {
   std::string name = symbol(address, 0).function;
   constexpr std::string_view kAnonymous = "(anonymous namespace)::";
   if (const auto at = name.find(kAnonymous); at != name.npos) name = name.substr(at + kAnonymous.size());
