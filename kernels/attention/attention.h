@@ -13,6 +13,7 @@
 #pragma once
 #include "kernels/common/both_sides.h"
 #include "kernels/common/context.h"
+#include "kernels/common/dtype.h"
 
 namespace graft {
 
@@ -28,11 +29,11 @@ struct AttentionParams {
 // q, y [batch, queries, heads, head_dim]; k, v [batch, keys, kv_heads, head_dim]; lse [batch, heads, queries]; lengths[batch],
 // clamped to [0, keys], or null. Gradients have the shapes of what they belong to. Outputs overlap no input.
 template <class T>
-using AttentionForward = void(Context&, T* y, T* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
+using AttentionForward = void(Context&, T* y, Accumulate<T>* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
                               const AttentionParams&);
 template <class T>
 using AttentionBackward = void(Context&, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y,
-                               const T* lse, const int64_t* lengths, const AttentionParams&);
+                               const Accumulate<T>* lse, const int64_t* lengths, const AttentionParams&);
 
 struct Interval {
   int64_t begin, end;  // empty: equal

@@ -26,7 +26,7 @@ T dot(const T* a, const T* b, int64_t n) {
 }
 
 template <class T>
-void attention_forward(Context&, T* y, T* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
+void attention_forward(Context&, T* y, Accumulate<T>* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
                        const AttentionParams& p) {
   using std::exp, std::log;
   const int64_t step = p.kv_heads * p.head_dim;
@@ -46,8 +46,8 @@ void attention_forward(Context&, T* y, T* lse, const T* q, const T* k, const T* 
 }
 
 template <class T>
-void attention_backward(Context&, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y, const T* lse,
-                        const int64_t* lengths, const AttentionParams& p) {
+void attention_backward(Context&, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y,
+                        const Accumulate<T>* lse, const int64_t* lengths, const AttentionParams& p) {
   using std::exp;
   const int64_t step = p.kv_heads * p.head_dim, D = p.head_dim;
   std::fill_n(dq, p.batch * p.queries * p.heads * D, T(0));

@@ -45,7 +45,8 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
   const AttentionParams p{
       q.size(0), q.size(1), k.size(1), q.size(2), k.size(2), q.size(3), o.scale > 0 ? o.scale : 1 / std::sqrt(double(q.size(3))),
       o.causal,  o.window};
-  const Tensor y = Tensor::empty_like(q), lse = Tensor::empty({p.batch, p.heads, p.queries}, q.dtype(), q.device());
+  const DType sums = q.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  const Tensor y = Tensor::empty_like(q), lse = Tensor::empty({p.batch, p.heads, p.queries}, sums, q.device());
   call<AttentionForward>(Op::attention, Pass::forward, q, y, lse, q, k, v, lengths, p);
   return {q.detach(), k.detach(), v.detach(), y.detach(), lse, lengths, p};
 }

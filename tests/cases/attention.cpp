@@ -30,13 +30,17 @@ void add_attention(Tier tier, const AttentionParams& p, Padding padding = Paddin
   const Arg lengths = padding == Padding::random ? index(p.batch, p.keys + 1) : absent();
   const double dim = double(p.head_dim), reduction = dim + double(p.keys);
   add<AttentionForward>(Op::attention, Pass::forward, name, tier, {out(q), out(rows), in(q), in(k), in(k), lengths},
-                        {.reduction = reduction, .flops = 4 * pairs * dim, .bytes = 8.0 * double(q + k)}, p);
+                        {.reduction = reduction, .flops = 4 * pairs * dim, .bytes = 8.0 * double(q + k), .rounds_inside = true}, p);
   // lse about as the forward pass would give it: probabilities of the right size.
   const double lse = std::log(std::max(1.0, pairs / double(rows))) + 0.5;
   add<AttentionBackward>(
       Op::attention, Pass::backward, name, tier,
       {out(q), out(k), out(k), in(q), in(q), in(k), in(k), in(q), in_uniform(rows, lse - 0.5, lse + 0.5), lengths},
-      {.reduction = reduction + double(p.queries * p.group()), .flops = 10 * pairs * dim, .bytes = 16.0 * double(q + k)}, p);
+      {.reduction = reduction + double(p.queries * p.group()),
+       .flops = 10 * pairs * dim,
+       .bytes = 16.0 * double(q + k),
+       .rounds_inside = true},
+      p);
 }
 
 }  // namespace

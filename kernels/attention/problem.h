@@ -1,0 +1,46 @@
+// What every version of attention gets on the GPU, and the versions that stand in files of their own.
+#pragma once
+#include "kernels/attention/attention.h"
+#include "kernels/common/half.h"
+#include "kernels/common/simt.h"
+
+namespace graft {
+
+template <class T>
+struct ForwardProblem {
+  T* y;
+  float* lse;
+  const T *q, *k, *v;
+  const int64_t* lengths;
+  AttentionParams p;
+};
+
+// Of one query: lse, +inf where it sees no key, so that exp(s - lse) is 0; and delta = dy . y.
+struct alignas(8) RowStatistics {
+  float lse, delta;
+};
+inline constexpr int64_t kStatisticsPad = 64;  // queries of a head, rounded up with {+inf, 0}: tiles read them without a test
+__host__ __device__ constexpr int64_t padded_queries(const AttentionParams& p) {
+  return ceil_div(p.queries, kStatisticsPad) * kStatisticsPad;
+}
+
+template <class T>
+struct BackwardProblem {
+  T *dq, *dk, *dv;
+  const T *dy, *q, *k, *v;
+  const RowStatistics* rows;  // [batch, heads, padded_queries]
+  const int64_t* lengths;
+  AttentionParams p;
+};
+
+}  // namespace graft
+
+namespace graft::GRAFT_GPU {
+
+bool supports_tiled(const AttentionParams&);
+void tiled_forward(Context&, const ForwardProblem<float>&);
+void tiled_forward(Context&, const ForwardProblem<BFloat16>&);
+void tiled_backward(Context&, const BackwardProblem<float>&);
+void tiled_backward(Context&, const BackwardProblem<BFloat16>&);
+
+}  // namespace graft::GRAFT_GPU

@@ -1,0 +1,188 @@
+// Every version of attention on emu, in order and in random schedules, against ref in double on the same inputs: lengths that
+// are no multiple of a tile, one query before a long cache, nothing but padding, windows smaller than a tile, three query
+// heads a key head.
+#include "kernels/attention/attention.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attention/attention_ref.h"
+#include "kernels/common/error.h"
+#include "kernels/common/half.h"
+#include "kernels/common/philox.h"
+#include "kernels/common/versions.h"
+#include "kernels/runtime/emu/emu.h"
+#include "tests/harness/compare.h"
+
+using namespace graft;
+using namespace graft::harness;
+
+namespace {
+
+struct Shape {
+  int64_t batch, queries, keys, heads, kv_heads, head_dim;
+  bool causal = false;
+  int64_t window = 0;
+  std::vector<int64_t> lengths = {};
+};
+
+constexpr int64_t kAny = 24;   // a head_dim that only version 1 accepts
+constexpr size_t kGuard = 16;  // elements behind every output that nobody may touch
+
+template <class T>
+struct Array {
+  std::vector<T> v;
+  size_t n;
+  explicit Array(size_t n) : v(n + kGuard, T(NAN)), n(n) {}
+  Array(size_t n, uint64_t key) : Array(n) {
+    for (size_t i = 0; i < n; ++i) v[i] = T(float(BFloat16(float(Philox{key, 0}.normal(i)))));
+  }
+  template <class U>
+  explicit Array(const Array<U>& other) : Array(other.n) {
+    for (size_t i = 0; i < n; ++i) v[i] = T(float(other.v[i]));
+  }
+  std::vector<double> values() const {
+    std::vector<double> d;
+    for (size_t i = 0; i < n; ++i) d.push_back(double(float(v[i])));
+    return d;
+  }
+  bool guard_intact() const {
+    return std::all_of(v.begin() + int64_t(n), v.end(), [](T x) { return std::isnan(float(x)); });
+  }
+};
+template <>
+std::vector<double> Array<double>::values() const {
+  return {v.begin(), v.begin() + int64_t(n)};
+}
+
+// One problem in T. y and lse are outputs of forward and inputs of backward.
+template <class T>
+struct Problem {
+  AttentionParams p;
+  const int64_t* lengths;
+  Array<T> q, k, v, dy, y, dq, dk, dv;
+  Array<Accumulate<T>> lse;
+
+  explicit Problem(const Shape& s)
+      : p{s.batch, s.queries, s.keys, s.heads, s.kv_heads, s.head_dim, 1 / std::sqrt(double(s.head_dim)), s.causal, s.window},
+        lengths(s.lengths.empty() ? nullptr : s.lengths.data()),
+        q(size_t(p.batch * p.queries * p.heads * p.head_dim), 1),
+        k(size_t(p.batch * p.keys * p.kv_heads * p.head_dim), 2),
+        v(k.n, 3),
+        dy(q.n, 4),
+        y(q.n),
+        dq(q.n),
+        dk(k.n),
+        dv(k.n),
+        lse(size_t(p.batch * p.heads * p.queries)) {}
+
+  void forward(Context& c) { ref::attention_forward(c, y.v.data(), lse.v.data(), q.v.data(), k.v.data(), v.v.data(), lengths, p); }
+  void backward(Context& c) {
+    ref::attention_backward(c, dq.v.data(), dk.v.data(), dv.v.data(), dy.v.data(), q.v.data(), k.v.data(), v.v.data(), y.v.data(),
+                            lse.v.data(), lengths, p);
+  }
+  void forward_on_emu(Context& c) {
+    const auto any = find_kernel(Op::attention, Pass::forward, Backend::emu, dtype_of<T>, typeid(AttentionForward<T>));
+    reinterpret_cast<AttentionForward<T>*>(any)(c, y.v.data(), lse.v.data(), q.v.data(), k.v.data(), v.v.data(), lengths, p);
+  }
+  void backward_on_emu(Context& c) {
+    const auto any = find_kernel(Op::attention, Pass::backward, Backend::emu, dtype_of<T>, typeid(AttentionBackward<T>));
+    reinterpret_cast<AttentionBackward<T>*>(any)(c, dq.v.data(), dk.v.data(), dv.v.data(), dy.v.data(), q.v.data(), k.v.data(),
+                                                 v.v.data(), y.v.data(), lse.v.data(), lengths, p);
+  }
+};
+
+// fp32 sums; bf16 outputs are rounded once; from v3 on also P and dS are, by 2^-9 each way: their sums stay near the rms.
+template <class T, class A>
+void expect(const char* what, const Array<A>& actual, const std::vector<double>& expected, double reduction, int version,
+            double size = 0) {
+  Tolerance t = rounding(0x1p-23, reduction, expected);
+  t.scale = std::max(t.scale, size);
+  if (sizeof(A) == 2) t.stored = 0x1p-8;
+  if (sizeof(T) == 2 && version >= 3) t.relative += 8 * 0x1p-8;
+  const Comparison r = compare<double>(actual.values(), expected, t);
+  CHECK_MESSAGE(r.ok, what, ": ", r.report);
+  CHECK_MESSAGE(actual.guard_intact(), what, ": written behind its end");
+}
+
+template <class T>
+void check_versions(const Shape& s) {
+  Context context(1);
+  Problem<double> exact(s);
+  exact.forward(context);
+  Problem<T> of_backward(s);  // its y is rounded as a forward pass stores it, for ref and emu alike
+  of_backward.y = Array<T>(exact.y), exact.y = Array<double>(of_backward.y);
+  std::copy_n(exact.lse.v.begin(), exact.lse.n, of_backward.lse.v.begin());
+  const std::vector<double> lse = exact.lse.values();
+  exact.lse = Array<double>(of_backward.lse);
+  Problem<double> forward(s);
+  forward.forward(context);
+  exact.backward(context);
+  const double reduction = double(s.keys + s.head_dim), both = reduction + double(s.queries * s.heads / s.kv_heads);
+  for (Pass pass : {Pass::forward, Pass::backward})
+    for (const Version& version : versions(Op::attention, pass, Backend::emu, dtype_of<T>)) {
+      if ((version.number == 1) != (s.head_dim == kAny)) continue;
+      for (uint64_t seed : {0, 1, 2}) {
+        if (seed == 2 && s.head_dim == 128) continue;
+        INFO(name(dtype_of<T>), " ", name(pass), " version ", version.number, " schedule ", seed, ": batch=", s.batch,
+             " queries=", s.queries, " keys=", s.keys, " heads=", s.heads, "/", s.kv_heads, " dim=", s.head_dim,
+             " causal=", s.causal, " window=", s.window, " padded=", !s.lengths.empty());
+        context.set_version(Op::attention, version.number);
+        emu::options().seed = seed;
+        try {
+          if (pass == Pass::forward) {
+            Problem<T> run(s);
+            run.forward_on_emu(context);
+            expect<T>("y", run.y, forward.y.values(), reduction, version.number);
+            expect<T>("lse", run.lse, lse, reduction, 0);
+          } else {
+            Problem<T> run = of_backward;
+            run.backward_on_emu(context);
+            const double size = s.keys == 1;  // of dy . v - delta before they cancel, over sqrt(head_dim)
+            expect<T>("dq", run.dq, exact.dq.values(), both, version.number, size);
+            expect<T>("dk", run.dk, exact.dk.values(), both, version.number, size);
+            expect<T>("dv", run.dv, exact.dv.values(), both, version.number);
+          }
+        } catch (const Error& e) {
+          FAIL_CHECK(e.what());
+        }
+      }
+    }
+  emu::options().seed = 0;
+}
+
+void check(int64_t dim) {
+  for (const Shape& s : {
+           Shape{1, 1, 1, 1, 1, dim}, Shape{1, 1, 150, 3, 1, dim},  // one query before a cache
+           Shape{1, 70, 67, 1, 1, dim},                             // ragged tiles both ways
+           Shape{1, 67, 67, 1, 1, dim, true},                       // the diagonal
+           Shape{1, 9, 75, 3, 1, dim, true, 5},                     // a window smaller than a tile, far from the first key
+           Shape{1, 80, 70, 1, 1, dim, true},                       // the first queries see nothing
+           Shape{1, 66, 66, 1, 1, dim, false, 3},                   // both sides of a diagonal
+           Shape{3, 5, 8, 2, 1, dim, false, 0, {8, 0, 3}},          // a sample of nothing but padding
+           Shape{2, 6, 70, 1, 1, dim, true, 0, {65, 2}},            // padding before the diagonal
+       }) {
+    check_versions<float>(s);
+    check_versions<BFloat16>(s);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("versions attention head_dim 32") { check(32); }
+TEST_CASE("versions attention head_dim 64") { check(64); }
+TEST_CASE("versions attention head_dim 128") { check(128); }
+TEST_CASE("versions attention any head_dim") { check(kAny); }
+
+TEST_CASE("versions attention: no version but the first takes any head_dim") {
+  Context context(1);
+  for (const Version& v : versions(Op::attention, Pass::forward, Backend::emu, DType::f32)) {
+    if (v.number == 1) continue;
+    context.set_version(Op::attention, v.number);
+    Problem<float> run({1, 2, 2, 1, 1, kAny});
+    CHECK_THROWS_AS(run.forward_on_emu(context), ConfigError);
+    CHECK_THROWS_AS(run.backward_on_emu(context), ConfigError);
+  }
+}
