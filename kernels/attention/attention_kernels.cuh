@@ -4,6 +4,7 @@
 // |---|---|---|
 // | v1 row by row | all | a warp a row, a lane a key: scores in registers, one exchange by shuffles a key, no shared memory |
 // | v2 tiled | head_dim 32, 64, 128 | tiled_kernels.cuh: online softmax over tiles: k and v are read once for 32 or 64 queries |
+// | v3 mma | bf16, head_dim 32, 64, 128, arrays at 16 bytes | mma_*_kernels.cuh: tensor cores, scores that never leave registers |
 //
 // Backward has no atomics: one pass whose rows are queries makes dq, one whose rows are keys makes dk and dv (heads.cuh). So
 // scores are made twice, and every sum has one order. fp32 and bf16 tensors; sums and the softmax are fp32.
@@ -165,47 +166,67 @@ template <class... A>
 bool accepts_all(A...) {
   return true;
 }
-template <class T>
-bool forward_tiled(T*, float*, const T*, const T*, const T*, const int64_t*, const AttentionParams& p) {
-  return supports_tiled(p);
+template <class T, bool (*kSupports)(const ForwardProblem<T>&)>
+bool accepts_forward(T* y, float* lse, const T* q, const T* k, const T* v, const int64_t* lengths, const AttentionParams& p) {
+  return kSupports({y, lse, q, k, v, lengths, p});
 }
-template <class T>
-bool backward_tiled(T*, T*, T*, const T*, const T*, const T*, const T*, const T*, const float*, const int64_t*,
-                    const AttentionParams& p) {
-  return supports_tiled(p);
+template <class T, bool (*kSupports)(const BackwardProblem<T>&)>
+bool accepts_backward(T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T*, const float*,
+                      const int64_t* lengths, const AttentionParams& p) {
+  return kSupports({dq, dk, dv, dy, q, k, v, nullptr, lengths, p});
+}
+template <template <class> class Problem, class T>
+bool tiled(const Problem<T>& in) {
+  return supports_tiled(in.p);
 }
 
 template <class T>
-constexpr Rung<AttentionForward<T>> kForward[] = {
-    {{1, "row by row"}, accepts_all, forward<T, row_forward<T>>},
-    {{2, "tiled"}, forward_tiled<T>, forward<T, tiled_forward>},
-};
+constexpr Rung<AttentionForward<T>> kForwardV1 = {{1, "row by row"}, accepts_all, forward<T, row_forward<T>>};
 template <class T>
-constexpr Rung<AttentionBackward<T>> kBackward[] = {
-    {{1, "row by row"}, accepts_all, backward<T, row_backward<T>>},
-    {{2, "tiled"}, backward_tiled<T>, backward<T, tiled_backward>},
+constexpr Rung<AttentionForward<T>> kForwardV2 = {
+    {2, "tiled"}, accepts_forward<T, tiled<ForwardProblem, T>>, forward<T, tiled_forward>};
+template <class T>
+constexpr Rung<AttentionBackward<T>> kBackwardV1 = {{1, "row by row"}, accepts_all, backward<T, row_backward<T>>};
+template <class T>
+constexpr Rung<AttentionBackward<T>> kBackwardV2 = {
+    {2, "tiled"}, accepts_backward<T, tiled<BackwardProblem, T>>, backward<T, tiled_backward>};
+
+constexpr Rung<AttentionForward<float>> kForward[] = {kForwardV1<float>, kForwardV2<float>};
+constexpr Rung<AttentionForward<BFloat16>> kForwardBf16[] = {
+    kForwardV1<BFloat16>,
+    kForwardV2<BFloat16>,
+    {{3, "mma"}, accepts_forward<BFloat16, supports_mma>, forward<BFloat16, mma_forward>},
 };
+constexpr Rung<AttentionBackward<float>> kBackward[] = {kBackwardV1<float>, kBackwardV2<float>};
+constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {kBackwardV1<BFloat16>, kBackwardV2<BFloat16>};
 
 }  // namespace
 
-template <class T>
-void attention_forward(Context& context, T* y, Accumulate<T>* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
-                       const AttentionParams& p) {
-  run_version(Op::attention, kForward<T>, context, y, lse, q, k, v, lengths, p);
+void attention_forward(Context& context, float* y, float* lse, const float* q, const float* k, const float* v,
+                       const int64_t* lengths, const AttentionParams& p) {
+  run_version(Op::attention, kForward, context, y, lse, q, k, v, lengths, p);
 }
-template <class T>
-void attention_backward(Context& context, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y,
-                        const Accumulate<T>* lse, const int64_t* lengths, const AttentionParams& p) {
-  run_version(Op::attention, kBackward<T>, context, dq, dk, dv, dy, q, k, v, y, lse, lengths, p);
+void attention_forward(Context& context, BFloat16* y, float* lse, const BFloat16* q, const BFloat16* k, const BFloat16* v,
+                       const int64_t* lengths, const AttentionParams& p) {
+  run_version(Op::attention, kForwardBf16, context, y, lse, q, k, v, lengths, p);
+}
+void attention_backward(Context& context, float* dq, float* dk, float* dv, const float* dy, const float* q, const float* k,
+                        const float* v, const float* y, const float* lse, const int64_t* lengths, const AttentionParams& p) {
+  run_version(Op::attention, kBackward, context, dq, dk, dv, dy, q, k, v, y, lse, lengths, p);
+}
+void attention_backward(Context& context, BFloat16* dq, BFloat16* dk, BFloat16* dv, const BFloat16* dy, const BFloat16* q,
+                        const BFloat16* k, const BFloat16* v, const BFloat16* y, const float* lse, const int64_t* lengths,
+                        const AttentionParams& p) {
+  run_version(Op::attention, kBackwardBf16, context, dq, dk, dv, dy, q, k, v, y, lse, lengths, p);
 }
 
 GRAFT_KERNEL(attention, forward, GRAFT_GPU, float, AttentionForward);
 GRAFT_KERNEL(attention, forward, GRAFT_GPU, BFloat16, AttentionForward);
 GRAFT_KERNEL(attention, backward, GRAFT_GPU, float, AttentionBackward);
 GRAFT_KERNEL(attention, backward, GRAFT_GPU, BFloat16, AttentionBackward);
-GRAFT_VERSIONS(attention, forward, GRAFT_GPU, float, kForward<float>);
-GRAFT_VERSIONS(attention, forward, GRAFT_GPU, BFloat16, kForward<BFloat16>);
-GRAFT_VERSIONS(attention, backward, GRAFT_GPU, float, kBackward<float>);
-GRAFT_VERSIONS(attention, backward, GRAFT_GPU, BFloat16, kBackward<BFloat16>);
+GRAFT_VERSIONS(attention, forward, GRAFT_GPU, float, kForward);
+GRAFT_VERSIONS(attention, forward, GRAFT_GPU, BFloat16, kForwardBf16);
+GRAFT_VERSIONS(attention, backward, GRAFT_GPU, float, kBackward);
+GRAFT_VERSIONS(attention, backward, GRAFT_GPU, BFloat16, kBackwardBf16);
 
 }  // namespace graft::GRAFT_GPU

@@ -33,6 +33,12 @@ struct BackwardProblem {
   AttentionParams p;
 };
 
+// Whether rows can be loaded by 16 bytes: a head_dim of whole chunks keeps what starts so.
+template <class... T>
+bool aligned_16(const T*... arrays) {
+  return ((reinterpret_cast<uintptr_t>(arrays) % 16 == 0) && ...);
+}
+
 }  // namespace graft
 
 namespace graft::GRAFT_GPU {
@@ -42,5 +48,8 @@ void tiled_forward(Context&, const ForwardProblem<float>&);
 void tiled_forward(Context&, const ForwardProblem<BFloat16>&);
 void tiled_backward(Context&, const BackwardProblem<float>&);
 void tiled_backward(Context&, const BackwardProblem<BFloat16>&);
+
+bool supports_mma(const ForwardProblem<BFloat16>&);
+void mma_forward(Context&, const ForwardProblem<BFloat16>&);
 
 }  // namespace graft::GRAFT_GPU

@@ -16,6 +16,7 @@
 //   mma_bf16, mma_f16, mma_tf32            d += a b, fp32 sums. Products are exact; how their sum is rounded is not documented
 //   to_tf32(x)                             nearest of 11 significant bits, ties away from zero; mma_tf32 itself cuts
 //   pack_bf16(low, high)                   round to nearest even
+//   exp2_fast(x)                           2^x within 2 units of 2^-23, denormal results are zeros
 #pragma once
 #include "kernels/common/half.h"
 #include "kernels/common/simt.h"
@@ -80,6 +81,11 @@ __device__ inline uint32_t to_tf32(float x) {
 __device__ inline uint32_t pack_bf16(float low, float high) {
   uint32_t r;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+__device__ inline float exp2_fast(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
 

@@ -124,8 +124,7 @@ void check_versions(const Shape& s) {
   for (Pass pass : {Pass::forward, Pass::backward})
     for (const Version& version : versions(Op::attention, pass, Backend::emu, dtype_of<T>)) {
       if ((version.number == 1) != (s.head_dim == kAny)) continue;
-      for (uint64_t seed : {0, 1, 2}) {
-        if (seed == 2 && s.head_dim == 128) continue;
+      for (uint64_t seed : {0, 1}) {
         INFO(name(dtype_of<T>), " ", name(pass), " version ", version.number, " schedule ", seed, ": batch=", s.batch,
              " queries=", s.queries, " keys=", s.keys, " heads=", s.heads, "/", s.kv_heads, " dim=", s.head_dim,
              " causal=", s.causal, " window=", s.window, " padded=", !s.lengths.empty());
@@ -175,6 +174,16 @@ TEST_CASE("versions attention head_dim 32") { check(32); }
 TEST_CASE("versions attention head_dim 64") { check(64); }
 TEST_CASE("versions attention head_dim 128") { check(128); }
 TEST_CASE("versions attention any head_dim") { check(kAny); }
+
+TEST_CASE("versions attention: a causal row of v3 has the same bits whatever follows") {
+  Context context(1);
+  context.set_version(Op::attention, 3);
+  Problem<BFloat16> all({1, 150, 150, 2, 1, 64, true}), start({1, 61, 61, 2, 1, 64, true});
+  all.forward_on_emu(context);
+  start.forward_on_emu(context);  // the batch is 1: its rows begin as those of the longer one
+  for (size_t i = 0; i < start.y.n; ++i) CHECK(start.y.v[i].bits == all.y.v[i].bits);
+  for (size_t i = 0; i < start.lse.n; ++i) CHECK(start.lse.v[i] == all.lse.v[i / 61 * 150 + i % 61]);
+}
 
 TEST_CASE("versions attention: no version but the first takes any head_dim") {
   Context context(1);

@@ -30,6 +30,7 @@ inline uint32_t to_tf32(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
   return std::isfinite(x) ? (u + 0x1000) & 0xffffe000u : std::isnan(x) ? 0x7fffffffu : u;
 }
+inline float exp2_fast(float x) { return x < -126 ? 0 : std::exp2(x); }
 inline uint32_t pack_bf16(float low, float high) { return BFloat16(low).bits | uint32_t{BFloat16(high).bits} << 16; }
 
 }  // namespace graft::emu
