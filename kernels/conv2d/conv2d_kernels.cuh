@@ -1,169 +1,179 @@
-// 2-D convolution, NHWC, as three implicit products on one tile loop (kernels/matmul/tile.cuh); a group is a product of its own.
-//   forward  m: output pixels   n: output channels   k: (kh, kw, input channel)
-//   dgrad    m: input pixels    n: input channels    k: (kh, kw, output channel)
-//   wgrad    m: output channels n: (kh, kw, input channel)   k: output pixels
+// 2-D convolution, NHWC, as implicit products (products.cuh) on the main loops of matmul: formula and shapes in conv2d.h.
 //
-// | version | what it teaches |
-// |---|---|
-// | v1 | implicit GEMM: patches are addressed, never stored; every stride, padding, dilation and group; dgrad visits all taps and
-// skips those that a stride leaves out | Emulated only: no GPU has run these kernels yet.
+// | version          | accepts                                        | what it teaches                                       |
+// |------------------|------------------------------------------------|-------------------------------------------------------|
+// | v1 register tile | all                                            | implicit GEMM: patches are addressed, never stored    |
+// | v5 vectorised    | fp32, channels of a group in units of 16 bytes | the same addresses for float4, 8 x 8 sums a thread    |
+// | v6 mma           | as v5, bf16 units; fp32 by request (tf32)      | the same addresses for cp.async, tensor cores         |
+//
+// In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
+// only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
+// up the channels of a stem with zeros (forward and wgrad, channels.cuh). relu's gradient and dbias: kernels/matmul/gradient.cuh.
+// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
-#include "kernels/conv2d/conv2d.h"
+#include "kernels/common/versions.h"
+#include "kernels/conv2d/channels.cuh"
+#include "kernels/conv2d/products.cuh"
+#include "kernels/matmul/gradient.cuh"
+#include "kernels/matmul/mma_loop.cuh"
 #include "kernels/matmul/tile.cuh"
-#include "kernels/reduce/sums.cuh"
+#include "kernels/matmul/vectorised_loop.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-struct ConvShape {
-  int64_t h, w, c_in, oh, ow, c_out, kh, kw, stride, padding, dilation, ci, co;  // ci, co: channels of a group
-
-  explicit ConvShape(const Conv2dParams& p)
-      : h(p.h),
-        w(p.w),
-        c_in(p.c_in),
-        oh(p.out_h()),
-        ow(p.out_w()),
-        c_out(p.c_out),
-        kh(p.kh),
-        kw(p.kw),
-        stride(p.stride),
-        padding(p.padding),
-        dilation(p.dilation),
-        ci(p.c_in / p.groups),
-        co(p.c_out / p.groups) {}
-};
-
-// A pixel: its image, and the corner of its patch (output pixel) or its padded place (input pixel).
-struct ConvPixel {
-  int64_t n, row, column;
-};
-// A value of a patch: how far it lies from the corner, and its channel.
-struct ConvTap {
-  int64_t row, column, channel;
-};
-
-__device__ inline ConvPixel patch_of(const ConvShape& s, int64_t pixel) {
-  return {pixel / s.ow / s.oh, pixel / s.ow % s.oh * s.stride - s.padding, pixel % s.ow * s.stride - s.padding};
-}
-__device__ inline ConvTap tap_of(const ConvShape& s, int64_t k, int64_t channels) {
-  const int at = int(k), c = int(channels), kw = int(s.kw);  // fits; 64-bit division spills
-  return {at / c / kw * s.dilation, at / c % kw * s.dilation, at % c};
-}
-__device__ inline float patch_value(const ConvShape& s, const float* x, const ConvPixel& p, const ConvTap& t) {
-  const int64_t h = p.row + t.row, w = p.column + t.column;
-  if (h < 0 || h >= s.h || w < 0 || w >= s.w) return 0.0f;
-  return x[((p.n * s.h + h) * s.w + w) * s.c_in + t.channel];
-}
-
-struct ConvForwardProblem {
-  static constexpr bool kAAlongK = true, kBAlongK = true;
-  int64_t groups, m, n, k;
-  ConvShape s;
-  float* y;
-  const float *x, *weight;
-  Epilogue epilogue;
-  __device__ ConvPixel a_row(int64_t, int64_t i) const { return patch_of(s, i); }
-  __device__ ConvTap a_k(int64_t g, int64_t i) const {
-    ConvTap t = tap_of(s, i, s.ci);
-    t.channel += g * s.ci;
-    return t;
+// Each engine runs products of any operands, and matrices where they are compiled already.
+struct TileLoop {
+  static constexpr bool kAnyAddress = true;
+  template <class P>
+  static void run(Context& context, const P& p, SplitK split) {
+    run_tile(context, p, split);
   }
-  __device__ float a(const ConvPixel& row, const ConvTap& t) const { return patch_value(s, x, row, t); }
-  __device__ int64_t b_column(int64_t g, int64_t j) const { return (g * s.co + j) * k; }
-  __device__ int64_t b_k(int64_t, int64_t i) const { return i; }
-  __device__ float b(int64_t column, int64_t i) const { return weight[column + i]; }
-  __device__ void store(int64_t g, int64_t i, int64_t j, float v) const {
-    const int64_t c = g * s.co + j;
-    y[i * s.c_out + c] = epilogue(v, c);
+  template <class T>
+  static void run(Context& context, const MatrixProduct<T>& p) {
+    tile_product(context, p);
+  }
+};
+struct VectorisedLoop {
+  static constexpr bool kAnyAddress = false;
+  template <class P>
+  static void run(Context& context, const P& p, SplitK split) {
+    run_vectorised(context, p, split);
+  }
+  static void run(Context& context, const MatrixProduct<float>& p) { vectorised_product(context, p); }
+};
+struct MmaLoop {
+  static constexpr bool kAnyAddress = false;
+  template <class P>
+  static void run(Context& context, const P& p, SplitK split) {
+    run_mma(context, p, split);
+  }
+  template <class T>
+  static void run(Context& context, const MatrixProduct<T>& p) {
+    mma_product(context, p);
   }
 };
 
-struct ConvDgradProblem {
-  static constexpr bool kAAlongK = true, kBAlongK = false;
-  int64_t groups, m, n, k;
-  ConvShape s;
-  float* dx;
-  MaskedGradient dy;
-  const float* weight;
-  __device__ ConvPixel a_row(int64_t, int64_t i) const { return {i / s.w / s.h, i / s.w % s.h + s.padding, i % s.w + s.padding}; }
-  __device__ ConvTap a_k(int64_t g, int64_t i) const {
-    ConvTap t = tap_of(s, i, s.co);
-    t.channel += g * s.co;
-    return t;
+template <class T, class Engine>
+struct By {
+  static bool units(int64_t channels) { return channels % kVector<T> == 0; }
+  static bool units_in(const Conv2dParams& p) { return units(p.c_in / p.groups); }
+  static bool units_out(const Conv2dParams& p) { return units(p.c_out / p.groups); }
+
+  static bool supports_forward(T*, const T* x, const T* weight, const T*, const Conv2dParams& p) {
+    return Engine::kAnyAddress || (aligned_16(x, weight) && (units_in(p) || p.groups == 1));
   }
-  __device__ float a(const ConvPixel& p, const ConvTap& t) const {
-    const int64_t h = p.row - t.row, w = p.column - t.column;
-    if (h < 0 || w < 0 || h % s.stride || w % s.stride || h / s.stride >= s.oh || w / s.stride >= s.ow) return 0.0f;
-    return dy(((p.n * s.oh + h / s.stride) * s.ow + w / s.stride) * s.c_out + t.channel);
+  static bool supports_dgrad(T*, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
+    return Engine::kAnyAddress || (aligned_16(dy, weight) && units_in(p) && units_out(p));
   }
-  __device__ int64_t b_column(int64_t, int64_t j) const { return j; }
-  // weight[g co + channel, kh, kw, column]
-  __device__ int64_t b_k(int64_t g, int64_t i) const { return ((g * s.co + i % s.co) * s.kh * s.kw + i / s.co) * s.ci; }
-  __device__ float b(int64_t column, int64_t i) const { return weight[i + column]; }
-  __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { dx[i * s.c_in + g * s.ci + j] = v; }
+  static bool supports_wgrad(T*, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
+    return Engine::kAnyAddress || (aligned_16(dy, x) && units_out(p) && (units_in(p) || p.groups == 1));
+  }
+
+  static void forward(Context& context, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
+    if (!Engine::kAnyAddress && !units_in(p)) {
+      const Conv2dParams q = padded<T>(p);
+      const int64_t pixels = p.n * p.h * p.w, taps = p.c_out * p.kh * p.kw;
+      const auto wide_x = device_scratch<T>(context, size_t(pixels * q.c_in));
+      const auto wide_weight = device_scratch<T>(context, size_t(taps * q.c_in));
+      resize_channels<T>(context, wide_x.get(), x, pixels, q.c_in, p.c_in);
+      resize_channels<T>(context, wide_weight.get(), weight, taps, q.c_in, p.c_in);
+      return forward(context, y, wide_x.get(), wide_weight.get(), bias, q);
+    }
+    if (is_matrix(p)) return Engine::run(context, matrix_forward(y, x, weight, bias, p));
+    Engine::run(context, forward_product(y, x, weight, bias, p), SplitK::never);
+  }
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    if (is_matrix(p)) return Engine::run(context, matrix_dgrad<T>(dx, gradient, weight, p));
+    for_each_dgrad_product<T>(dx, gradient, weight, p, [&](const auto& product) { Engine::run(context, product, SplitK::never); });
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    weight_gradient(context, dweight, gradient, x, p);
+    bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+
+ private:
+  static void weight_gradient(Context& context, T* dweight, const T* dy, const T* x, const Conv2dParams& p) {
+    if (!Engine::kAnyAddress && !units_in(p)) {
+      const Conv2dParams q = padded<T>(p);
+      const int64_t pixels = p.n * p.h * p.w, taps = p.c_out * p.kh * p.kw;
+      const auto wide_x = device_scratch<T>(context, size_t(pixels * q.c_in));
+      const auto wide_dweight = device_scratch<T>(context, size_t(taps * q.c_in));
+      resize_channels<T>(context, wide_x.get(), x, pixels, q.c_in, p.c_in);
+      weight_gradient(context, wide_dweight.get(), dy, wide_x.get(), q);
+      return resize_channels<T>(context, dweight, wide_dweight.get(), taps, p.c_in, q.c_in);
+    }
+    if (is_matrix(p)) return Engine::run(context, matrix_wgrad(dweight, dy, x, p));
+    Engine::run(context, wgrad_product(dweight, dy, x, p), SplitK::by_shape);
+  }
 };
 
-struct ConvWgradProblem {
-  static constexpr bool kAAlongK = false, kBAlongK = false;
-  int64_t groups, m, n, k;
-  ConvShape s;
-  float* dweight;
-  MaskedGradient dy;
-  const float* x;
-  __device__ int64_t a_row(int64_t g, int64_t i) const { return g * s.co + i; }
-  __device__ int64_t a_k(int64_t, int64_t i) const { return i * s.c_out; }
-  __device__ float a(int64_t row, int64_t i) const { return dy(i + row); }
-  __device__ ConvTap b_column(int64_t g, int64_t j) const {
-    ConvTap t = tap_of(s, j, s.ci);
-    t.channel += g * s.ci;
-    return t;
-  }
-  __device__ ConvPixel b_k(int64_t, int64_t i) const { return patch_of(s, i); }
-  __device__ float b(const ConvTap& t, const ConvPixel& p) const { return patch_value(s, x, p, t); }
-  __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { dweight[(g * s.co + i) * n + j] = v; }
+constexpr Rung<Conv2dForward<float>> kForward[] = {
+    {{1, "register tile"}, By<float, TileLoop>::supports_forward, By<float, TileLoop>::forward},
+    {{5, "vectorised"}, By<float, VectorisedLoop>::supports_forward, By<float, VectorisedLoop>::forward},
+    {{6, "mma tf32", true}, By<float, MmaLoop>::supports_forward, By<float, MmaLoop>::forward},
 };
-
-struct ConvBiasTerm {
-  static constexpr int kSums = 1;
-  MaskedGradient dy;
-  int64_t c_out;
-  __device__ Sums<1> operator()(int64_t, int64_t r, int64_t c) const { return {{dy(r * c_out + c)}}; }
+constexpr Rung<Conv2dDgrad<float>> kDgrad[] = {
+    {{1, "register tile"}, By<float, TileLoop>::supports_dgrad, By<float, TileLoop>::dgrad},
+    {{5, "vectorised"}, By<float, VectorisedLoop>::supports_dgrad, By<float, VectorisedLoop>::dgrad},
+    {{6, "mma tf32", true}, By<float, MmaLoop>::supports_dgrad, By<float, MmaLoop>::dgrad},
 };
-struct ConvBiasStore {
-  float* dbias;
-  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { dbias[c] = s.v[0]; }
+constexpr Rung<Conv2dWgrad<float>> kWgrad[] = {
+    {{1, "register tile"}, By<float, TileLoop>::supports_wgrad, By<float, TileLoop>::wgrad},
+    {{5, "vectorised"}, By<float, VectorisedLoop>::supports_wgrad, By<float, VectorisedLoop>::wgrad},
+    {{6, "mma tf32", true}, By<float, MmaLoop>::supports_wgrad, By<float, MmaLoop>::wgrad},
 };
-
-MaskedGradient masked(const float* dy, const float* y, const Conv2dParams& p) {
-  return {dy, p.activation == Activation::relu ? y : nullptr};
-}
-int64_t conv_pixels(const Conv2dParams& p) { return p.n * p.out_h() * p.out_w(); }
+constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
+    {{1, "register tile"}, By<BFloat16, TileLoop>::supports_forward, By<BFloat16, TileLoop>::forward},
+    {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
+};
+constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
+    {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
+    {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
+};
+constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
+    {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
+    {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
+};
 
 }  // namespace
 
 void conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
-  const ConvShape s(p);
-  tile_product(context,
-               ConvForwardProblem{
-                   p.groups, conv_pixels(p), s.co, p.kh * p.kw * s.ci, s, y, x, weight, {bias, p.activation == Activation::relu}});
+  run_version(Op::conv2d, kForward, context, y, x, weight, bias, p);
 }
-
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
-  const ConvShape s(p);
-  tile_product(context, ConvDgradProblem{p.groups, p.n * p.h * p.w, s.ci, p.kh * p.kw * s.co, s, dx, masked(dy, y, p), weight});
+  run_version(Op::conv2d, kDgrad, context, dx, dy, weight, y, p);
 }
-
 void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
                   const Conv2dParams& p) {
-  const ConvShape s(p);
-  const MaskedGradient gradient = masked(dy, y, p);
-  tile_product(context, ConvWgradProblem{p.groups, s.co, p.kh * p.kw * s.ci, conv_pixels(p), s, dweight, gradient, x});
-  if (dbias) sum_columns(context, 1, conv_pixels(p), p.c_out, ConvBiasTerm{gradient, p.c_out}, ConvBiasStore{dbias});
+  run_version(Op::conv2d, kWgrad, context, dweight, dbias, dy, x, y, p);
+}
+void conv2d_forward(Context& context, BFloat16* y, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
+                    const Conv2dParams& p) {
+  run_version(Op::conv2d, kForwardBf16, context, y, x, weight, bias, p);
+}
+void conv2d_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* y,
+                  const Conv2dParams& p) {
+  run_version(Op::conv2d, kDgradBf16, context, dx, dy, weight, y, p);
+}
+void conv2d_wgrad(Context& context, BFloat16* dweight, BFloat16* dbias, const BFloat16* dy, const BFloat16* x, const BFloat16* y,
+                  const Conv2dParams& p) {
+  run_version(Op::conv2d, kWgradBf16, context, dweight, dbias, dy, x, y, p);
 }
 
 GRAFT_KERNEL(conv2d, forward, GRAFT_GPU, float, Conv2dForward);
 GRAFT_KERNEL(conv2d, dgrad, GRAFT_GPU, float, Conv2dDgrad);
 GRAFT_KERNEL(conv2d, wgrad, GRAFT_GPU, float, Conv2dWgrad);
+GRAFT_KERNEL(conv2d, forward, GRAFT_GPU, BFloat16, Conv2dForward);
+GRAFT_KERNEL(conv2d, dgrad, GRAFT_GPU, BFloat16, Conv2dDgrad);
+GRAFT_KERNEL(conv2d, wgrad, GRAFT_GPU, BFloat16, Conv2dWgrad);
+GRAFT_VERSIONS(conv2d, forward, GRAFT_GPU, float, kForward);
+GRAFT_VERSIONS(conv2d, dgrad, GRAFT_GPU, float, kDgrad);
+GRAFT_VERSIONS(conv2d, wgrad, GRAFT_GPU, float, kWgrad);
+GRAFT_VERSIONS(conv2d, forward, GRAFT_GPU, BFloat16, kForwardBf16);
+GRAFT_VERSIONS(conv2d, dgrad, GRAFT_GPU, BFloat16, kDgradBf16);
+GRAFT_VERSIONS(conv2d, wgrad, GRAFT_GPU, BFloat16, kWgradBf16);
 
 }  // namespace graft::GRAFT_GPU

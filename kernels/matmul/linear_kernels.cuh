@@ -1,155 +1,92 @@
-// y = f(x weight^T + bias), f none or relu; shapes in linear.h. The numbers are those of matmul (matmul_kernels.cuh).
+// y = f(x weight^T + bias), f none, relu or gelu; shapes in linear.h. Its passes are the products NT, NN and TN of matmul's
+// main loops, under the numbers that these have there (matmul_kernels.cuh), with an epilogue for bias and f.
 //
-// | version | accepts | what it teaches |
-// |---|---|---|
-// | v1 register tile | all | three products, one tile loop (tile.cuh): what differs is which index is innermost in memory; bias and
-// relu in the epilogue, relu's gradient in the load | | v5 vectorised | lines in units of 16 bytes; gradients without relu | the
-// same three as NT, NN and TN of matmul's main loop | | v6 mma tf32 | as v5, by request | the same on tensor cores | | dbias | all
-// | a sum over columns (kernels/reduce/sums.cuh) | Emulated only: no GPU has run these kernels yet.
+// | version          | accepts                                 | what it teaches                                              |
+// |------------------|-----------------------------------------|--------------------------------------------------------------|
+// | v1 register tile | all                                     | tile.cuh: what differs between the passes is which index is  |
+// |                  |                                         | innermost in memory                                          |
+// | v5 vectorised    | fp32, lines in units of 16 bytes        | vectorised_loop.cuh                                          |
+// | v6 mma           | as v5; in fp32 by request (rounds to    | mma_loop.cuh: tensor cores; weight gradients cut k, the      |
+// |                  | tf32)                                   | number of rows, into parts (split.cuh)                       |
+// relu's gradient and dbias: gradient.cuh. Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
+#include "kernels/matmul/gradient.cuh"
 #include "kernels/matmul/linear.h"
 #include "kernels/matmul/product.h"
-#include "kernels/matmul/tile.cuh"
-#include "kernels/reduce/sums.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-// m: rows, n: out, k: in
-struct LinearForwardProblem {
-  static constexpr bool kAAlongK = true, kBAlongK = true;
-  int64_t groups, m, n, k;
-  float* y;
-  const float *x, *weight;
-  Epilogue epilogue;
-  __device__ int64_t a_row(int64_t, int64_t i) const { return i * k; }
-  __device__ int64_t a_k(int64_t, int64_t i) const { return i; }
-  __device__ float a(int64_t row, int64_t i) const { return x[row + i]; }
-  __device__ int64_t b_column(int64_t, int64_t j) const { return j * k; }
-  __device__ int64_t b_k(int64_t, int64_t i) const { return i; }
-  __device__ float b(int64_t column, int64_t i) const { return weight[column + i]; }
-  __device__ void store(int64_t, int64_t i, int64_t j, float v) const { y[i * n + j] = epilogue(v, j); }
-};
-
-// m: rows, n: in, k: out
-struct LinearDgradProblem {
-  static constexpr bool kAAlongK = true, kBAlongK = false;
-  int64_t groups, m, n, k;
-  float* dx;
-  MaskedGradient dy;
-  const float* weight;
-  __device__ int64_t a_row(int64_t, int64_t i) const { return i * k; }
-  __device__ int64_t a_k(int64_t, int64_t i) const { return i; }
-  __device__ float a(int64_t row, int64_t i) const { return dy(row + i); }
-  __device__ int64_t b_column(int64_t, int64_t j) const { return j; }
-  __device__ int64_t b_k(int64_t, int64_t i) const { return i * n; }
-  __device__ float b(int64_t column, int64_t i) const { return weight[i + column]; }
-  __device__ void store(int64_t, int64_t i, int64_t j, float v) const { dx[i * n + j] = v; }
-};
-
-// m: out, n: in, k: rows
-struct LinearWgradProblem {
-  static constexpr bool kAAlongK = false, kBAlongK = false;
-  int64_t groups, m, n, k;
-  float* dweight;
-  MaskedGradient dy;
-  const float* x;
-  __device__ int64_t a_row(int64_t, int64_t i) const { return i; }
-  __device__ int64_t a_k(int64_t, int64_t i) const { return i * m; }
-  __device__ float a(int64_t row, int64_t i) const { return dy(i + row); }
-  __device__ int64_t b_column(int64_t, int64_t j) const { return j; }
-  __device__ int64_t b_k(int64_t, int64_t i) const { return i * n; }
-  __device__ float b(int64_t column, int64_t i) const { return x[i + column]; }
-  __device__ void store(int64_t, int64_t i, int64_t j, float v) const { dweight[i * n + j] = v; }
-};
-
-struct LinearBiasTerm {
-  static constexpr int kSums = 1;
-  MaskedGradient dy;
-  int64_t out;
-  __device__ Sums<1> operator()(int64_t, int64_t r, int64_t c) const { return {{dy(r * out + c)}}; }
-};
-struct LinearBiasStore {
-  float* dbias;
-  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { dbias[c] = s.v[0]; }
-};
-
-template <class... A>
-bool accepts_all(A...) {
-  return true;
+template <class T>
+MatrixProduct<T> forward_product(T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
+  return {y, x, weight, {1, p.rows, p.out, p.in, false, true}, bias, nullptr, p.activation};
 }
-
-void forward_v1(Context& context, float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
-  tile_product(context, LinearForwardProblem{1, p.rows, p.out, p.in, y, x, weight, {bias, p.activation == Activation::relu}});
-}
-void dgrad_v1(Context& context, float* dx, const float* dy, const float* weight, const float* y, const LinearParams& p) {
-  const MaskedGradient gradient{dy, p.activation == Activation::relu ? y : nullptr};
-  tile_product(context, LinearDgradProblem{1, p.rows, p.in, p.out, dx, gradient, weight});
-}
-void bias_gradient(Context& context, float* dbias, const float* dy, const float* y, const LinearParams& p) {
-  const MaskedGradient gradient{dy, p.activation == Activation::relu ? y : nullptr};
-  if (dbias) sum_columns(context, 1, p.rows, p.out, LinearBiasTerm{gradient, p.out}, LinearBiasStore{dbias});
-}
-void wgrad_v1(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
-              const LinearParams& p) {
-  const MaskedGradient gradient{dy, p.activation == Activation::relu ? y : nullptr};
-  tile_product(context, LinearWgradProblem{1, p.out, p.in, p.rows, dweight, gradient, x});
-  bias_gradient(context, dbias, dy, y, p);
-}
-
-// The three passes as NT, NN and TN.
-MatrixProduct<float> as_product(float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
-  return {y, x, weight, {1, p.rows, p.out, p.in, false, true}, bias, p.activation == Activation::relu};
-}
-MatrixProduct<float> dgrad_product(float* dx, const float* dy, const float* weight, const LinearParams& p) {
+template <class T>
+MatrixProduct<T> dgrad_product(T* dx, const T* dy, const T* weight, const LinearParams& p) {
   return {dx, dy, weight, {1, p.rows, p.in, p.out, false, false}};
 }
-MatrixProduct<float> wgrad_product(float* dweight, const float* dy, const float* x, const LinearParams& p) {
-  return {dweight, dy, x, {1, p.out, p.in, p.rows, true, false}};
+template <class T>
+MatrixProduct<T> wgrad_product(T* dweight, const T* dy, const T* x, const LinearParams& p) {
+  return {.c = dweight, .a = dy, .b = x, .shape = {1, p.out, p.in, p.rows, true, false}, .split = SplitK::by_shape};
 }
 
-template <bool (*kSupports)(const MatrixProduct<float>&), void (*kRun)(Context&, const MatrixProduct<float>&)>
-struct OnProducts {
-  static bool fits(const MatrixProduct<float>& p) { return p.shape.m > 0 && p.shape.n > 0 && kSupports(p); }
-  static bool supports_forward(float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
-    return fits(as_product(y, x, weight, bias, p));
+template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&)>
+struct By {
+  static bool supports_forward(T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
+    return kSupports(forward_product(y, x, weight, bias, p));
   }
-  static void forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
-    kRun(context, as_product(y, x, weight, bias, p));
+  static void forward(Context& context, T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
+    kRun(context, forward_product(y, x, weight, bias, p));
   }
-  static bool supports_dgrad(float* dx, const float* dy, const float* weight, const float*, const LinearParams& p) {
-    return p.activation == Activation::none && fits(dgrad_product(dx, dy, weight, p));
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const LinearParams& p) {
+    return kSupports(dgrad_product(dx, dy, weight, p));
   }
-  static void dgrad(Context& context, float* dx, const float* dy, const float* weight, const float*, const LinearParams& p) {
-    kRun(context, dgrad_product(dx, dy, weight, p));
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const LinearParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, p.rows * p.out);
+    kRun(context, dgrad_product<T>(dx, gradient, weight, p));
   }
-  static bool supports_wgrad(float* dweight, float*, const float* dy, const float* x, const float*, const LinearParams& p) {
-    return p.activation == Activation::none && fits(wgrad_product(dweight, dy, x, p));
+  static bool supports_wgrad(T* dweight, T*, const T* dy, const T* x, const T*, const LinearParams& p) {
+    return kSupports(wgrad_product(dweight, dy, x, p));
   }
-  static void wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
-                    const LinearParams& p) {
-    kRun(context, wgrad_product(dweight, dy, x, p));
-    bias_gradient(context, dbias, dy, y, p);
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const LinearParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, p.rows * p.out);
+    kRun(context, wgrad_product<T>(dweight, gradient, x, p));
+    bias_gradient<T>(context, dbias, gradient, p.rows, p.out);
   }
 };
-using Vectorised = OnProducts<supports_vectorised, vectorised_product>;
-using MmaTf32 = OnProducts<supports_mma, mma_product>;
+template <class T>
+using Tile = By<T, supports_tile<T>, tile_product>;
+using Vectorised = By<float, supports_vectorised, vectorised_product>;
+template <class T>
+using Mma = By<T, supports_mma, mma_product>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
-    {{1, "register tile"}, accepts_all, forward_v1},
+    {{1, "register tile"}, Tile<float>::supports_forward, Tile<float>::forward},
     {{5, "vectorised"}, Vectorised::supports_forward, Vectorised::forward},
-    {{6, "mma tf32", true}, MmaTf32::supports_forward, MmaTf32::forward},
+    {{6, "mma tf32", true}, Mma<float>::supports_forward, Mma<float>::forward},
 };
 constexpr Rung<LinearDgrad<float>> kDgrad[] = {
-    {{1, "register tile"}, accepts_all, dgrad_v1},
+    {{1, "register tile"}, Tile<float>::supports_dgrad, Tile<float>::dgrad},
     {{5, "vectorised"}, Vectorised::supports_dgrad, Vectorised::dgrad},
-    {{6, "mma tf32", true}, MmaTf32::supports_dgrad, MmaTf32::dgrad},
+    {{6, "mma tf32", true}, Mma<float>::supports_dgrad, Mma<float>::dgrad},
 };
 constexpr Rung<LinearWgrad<float>> kWgrad[] = {
-    {{1, "register tile"}, accepts_all, wgrad_v1},
+    {{1, "register tile"}, Tile<float>::supports_wgrad, Tile<float>::wgrad},
     {{5, "vectorised"}, Vectorised::supports_wgrad, Vectorised::wgrad},
-    {{6, "mma tf32", true}, MmaTf32::supports_wgrad, MmaTf32::wgrad},
+    {{6, "mma tf32", true}, Mma<float>::supports_wgrad, Mma<float>::wgrad},
+};
+constexpr Rung<LinearForward<BFloat16>> kForwardBf16[] = {
+    {{1, "register tile"}, Tile<BFloat16>::supports_forward, Tile<BFloat16>::forward},
+    {{6, "mma bf16"}, Mma<BFloat16>::supports_forward, Mma<BFloat16>::forward},
+};
+constexpr Rung<LinearDgrad<BFloat16>> kDgradBf16[] = {
+    {{1, "register tile"}, Tile<BFloat16>::supports_dgrad, Tile<BFloat16>::dgrad},
+    {{6, "mma bf16"}, Mma<BFloat16>::supports_dgrad, Mma<BFloat16>::dgrad},
+};
+constexpr Rung<LinearWgrad<BFloat16>> kWgradBf16[] = {
+    {{1, "register tile"}, Tile<BFloat16>::supports_wgrad, Tile<BFloat16>::wgrad},
+    {{6, "mma bf16"}, Mma<BFloat16>::supports_wgrad, Mma<BFloat16>::wgrad},
 };
 
 }  // namespace
@@ -164,12 +101,30 @@ void linear_wgrad(Context& context, float* dweight, float* dbias, const float* d
                   const LinearParams& p) {
   run_version(Op::linear, kWgrad, context, dweight, dbias, dy, x, y, p);
 }
+void linear_forward(Context& context, BFloat16* y, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
+                    const LinearParams& p) {
+  run_version(Op::linear, kForwardBf16, context, y, x, weight, bias, p);
+}
+void linear_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* y,
+                  const LinearParams& p) {
+  run_version(Op::linear, kDgradBf16, context, dx, dy, weight, y, p);
+}
+void linear_wgrad(Context& context, BFloat16* dweight, BFloat16* dbias, const BFloat16* dy, const BFloat16* x, const BFloat16* y,
+                  const LinearParams& p) {
+  run_version(Op::linear, kWgradBf16, context, dweight, dbias, dy, x, y, p);
+}
 
 GRAFT_KERNEL(linear, forward, GRAFT_GPU, float, LinearForward);
 GRAFT_KERNEL(linear, dgrad, GRAFT_GPU, float, LinearDgrad);
 GRAFT_KERNEL(linear, wgrad, GRAFT_GPU, float, LinearWgrad);
+GRAFT_KERNEL(linear, forward, GRAFT_GPU, BFloat16, LinearForward);
+GRAFT_KERNEL(linear, dgrad, GRAFT_GPU, BFloat16, LinearDgrad);
+GRAFT_KERNEL(linear, wgrad, GRAFT_GPU, BFloat16, LinearWgrad);
 GRAFT_VERSIONS(linear, forward, GRAFT_GPU, float, kForward);
 GRAFT_VERSIONS(linear, dgrad, GRAFT_GPU, float, kDgrad);
 GRAFT_VERSIONS(linear, wgrad, GRAFT_GPU, float, kWgrad);
+GRAFT_VERSIONS(linear, forward, GRAFT_GPU, BFloat16, kForwardBf16);
+GRAFT_VERSIONS(linear, dgrad, GRAFT_GPU, BFloat16, kDgradBf16);
+GRAFT_VERSIONS(linear, wgrad, GRAFT_GPU, BFloat16, kWgradBf16);
 
 }  // namespace graft::GRAFT_GPU

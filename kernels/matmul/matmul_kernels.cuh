@@ -1,26 +1,32 @@
 // c = op(a) op(b) or c += op(a) op(b), formula and shapes in matmul.h.
 //
-// | version | accepts | what it teaches |
-// |---|---|---|
-// | v1 naive | all | a thread an element of c; neighbours in a warp work down a column, so each load of a is 32 transactions |
-// | v2 coalesced | all | the same loop with neighbours along a row of c: a is one broadcast, b and c one transaction of 128 bytes |
-// | v3 shared tile | all | 32 x 32 tiles of a and b through shared memory, four elements a thread: each load from memory serves 32
-// products | | v4 register tile | all | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load from shared
-// memory serves 4 products | | v5 vectorised | lines of a, b, c in units of 16 bytes | vectorised_kernels.cuh: 128 x 128, 8 x 8
-// elements a thread, float4 loads, two tiles in turns | | v6 mma | lines of a and b in units of 16 bytes | mma_kernels.cuh: tensor
-// cores; in fp32 by request, because it rounds to tf32 | bf16 has v1 and v6. Sums are fp32 everywhere. Emulated only: no GPU has
-// run these kernels yet.
+// | version          | accepts                    | what it teaches                                                           |
+// |------------------|----------------------------|---------------------------------------------------------------------------|
+// | v1 naive         | all                        | a thread an element of c; neighbours in a warp work down a column, so     |
+// |                  |                            | each load of a is 32 transactions                                         |
+// | v2 coalesced     | all, fp32                  | the same loop with neighbours along a row of c: a is one broadcast, b and |
+// |                  |                            | c one transaction of 128 bytes                                            |
+// | v3 shared tile   | all, fp32                  | 32 x 32 tiles of a and b through shared memory, four elements a thread:   |
+// |                  |                            | each load from memory serves 32 products                                  |
+// | v4 register tile | all                        | tile.cuh: 64 x 64, 4 x 4 elements in the registers of a thread: each load |
+// |                  |                            | from shared memory serves 4 products                                      |
+// | v5 vectorised    | fp32, lines of a and b in  | vectorised_loop.cuh: 128 x 128, 8 x 8 elements a thread, float4 loads,    |
+// |                  | units of 16 bytes          | two tiles in turns                                                        |
+// | v6 mma           | lines of a and b in units  | mma_loop.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
+// |                  | of 16 bytes                |                                                                           |
+// From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
+// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
+#include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
-#include "kernels/common/simt.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/product.h"
-#include "kernels/matmul/tile.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
+constexpr int64_t kMaxBatch = 65535;  // of gridDim.z; the kernels stride over more
 constexpr int kSharedTile = 32, kRowsPerThread = 4, kSharedTileThreads = kSharedTile * kSharedTile / kRowsPerThread;
 
 __device__ float load_a(const float* a, const MatmulParams& p, int64_t i, int64_t k) {
@@ -89,22 +95,6 @@ __global__ void __launch_bounds__(kSharedTileThreads)
   }
 }
 
-template <bool kTransposeA, bool kTransposeB>
-struct MatmulProblem {
-  static constexpr bool kAAlongK = !kTransposeA, kBAlongK = kTransposeB;
-  int64_t groups, m, n, k;
-  float* c;
-  const float *a_, *b_;
-  MatmulParams p;
-  __device__ int64_t a_row(int64_t g, int64_t i) const { return g * m * k + (kTransposeA ? i : i * k); }
-  __device__ int64_t a_k(int64_t, int64_t i) const { return kTransposeA ? i * m : i; }
-  __device__ float a(int64_t row, int64_t i) const { return a_[row + i]; }
-  __device__ int64_t b_column(int64_t g, int64_t j) const { return g * k * n + (kTransposeB ? j * k : j); }
-  __device__ int64_t b_k(int64_t, int64_t i) const { return kTransposeB ? i : i * n; }
-  __device__ float b(int64_t column, int64_t i) const { return b_[column + i]; }
-  __device__ void store(int64_t g, int64_t i, int64_t j, float v) const { write(c + g * m * n, p, i * n + j, v); }
-};
-
 dim3 grid_of(const MatmulParams& p, int64_t blocks) {
   return dim3(unsigned(blocks), 1, unsigned(p.batch < kMaxBatch ? p.batch : kMaxBatch));
 }
@@ -123,39 +113,35 @@ void run_v3(Context& context, float* c, const float* a, const float* b, const Ma
   launch(matmul_v3_shared_tile, grid_of(p, ceil_div(p.m, kSharedTile) * ceil_div(p.n, kSharedTile)),
          dim3(kSharedTile, kSharedTile / kRowsPerThread), 0, context, c, a, b, p);
 }
-template <bool kTransposeA, bool kTransposeB>
-void run_v4_as(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  tile_product(context, MatmulProblem<kTransposeA, kTransposeB>{p.batch, p.m, p.n, p.k, c, a, b, p});
-}
-void run_v4(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  if (p.transpose_a) (p.transpose_b ? run_v4_as<true, true> : run_v4_as<true, false>)(context, c, a, b, p);
-  else (p.transpose_b ? run_v4_as<false, true> : run_v4_as<false, false>)(context, c, a, b, p);
-}
-bool supports_v5(float* c, const float* a, const float* b, const MatmulParams& p) { return supports_vectorised({c, a, b, p}); }
-void run_v5(Context& context, float* c, const float* a, const float* b, const MatmulParams& p) {
-  vectorised_product(context, {c, a, b, p});
-}
 
+// A transposed is a weight gradient's: its k is the batch.
 template <class T>
-bool supports_v6(T* c, const T* a, const T* b, const MatmulParams& p) {
-  return supports_mma(MatrixProduct<T>{c, a, b, p});
+MatrixProduct<T> as_product(T* c, const T* a, const T* b, const MatmulParams& p) {
+  return {.c = c, .a = a, .b = b, .shape = p, .split = p.transpose_a ? SplitK::by_shape : SplitK::never};
 }
+template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&)>
+struct By {
+  static bool supports(T* c, const T* a, const T* b, const MatmulParams& p) { return kSupports(as_product(c, a, b, p)); }
+  static void run(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) { kRun(context, as_product(c, a, b, p)); }
+};
 template <class T>
-void run_v6(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) {
-  mma_product(context, MatrixProduct<T>{c, a, b, p});
-}
+using Tile = By<T, supports_tile<T>, tile_product>;
+using Vectorised = By<float, supports_vectorised, vectorised_product>;
+template <class T>
+using Mma = By<T, supports_mma, mma_product>;
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},
     {{2, "coalesced"}, accepts_all, run_v1_v2<Neighbours::row, float>},
     {{3, "shared tile"}, accepts_all, run_v3},
-    {{4, "register tile"}, accepts_all, run_v4},
-    {{5, "vectorised"}, supports_v5, run_v5},
-    {{6, "mma tf32", true}, supports_v6, run_v6},
+    {{4, "register tile"}, Tile<float>::supports, Tile<float>::run},
+    {{5, "vectorised"}, Vectorised::supports, Vectorised::run},
+    {{6, "mma tf32", true}, Mma<float>::supports, Mma<float>::run},
 };
 constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, BFloat16>},
-    {{6, "mma bf16"}, supports_v6, run_v6},
+    {{4, "register tile"}, Tile<BFloat16>::supports, Tile<BFloat16>::run},
+    {{6, "mma bf16"}, Mma<BFloat16>::supports, Mma<BFloat16>::run},
 };
 
 }  // namespace

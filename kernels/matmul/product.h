@@ -1,40 +1,57 @@
-// What the fast main loops compute on the GPU, for matmul and for linear: c = f(op(a) op(b) + bias) or c += op(a) op(b).
+// What the main loops compute on the GPU for matmul, for linear and for 1x1 convolutions:
+// c = f(op(a) op(b) + bias + residual), matrix by matrix.
 #pragma once
 #include "kernels/common/half.h"
 #include "kernels/common/simt.h"
+#include "kernels/elementwise/activation.h"
 #include "kernels/matmul/matmul.h"
 
 namespace graft {
+
+// A block may sum a part of k only; the parts are added in order afterwards. Cut by shape: what is summed over the batch
+// (weight gradients) may be split, a row of a forward pass may not depend on how many there are.
+enum class SplitK : uint8_t { never, by_shape };
 
 template <class T>
 struct MatrixProduct {
   T* c;
   const T *a, *b;
-  MatmulParams shape;
-  const T* bias = nullptr;  // [n], added to each row
-  bool relu = false;
+  MatmulParams shape;                        // Write::accumulate: residual is c
+  const T* bias = nullptr;                   // [n], added to each row
+  const T* residual = nullptr;               // like c, added before f; may be c
+  Activation activation = Activation::none;  // f: none, relu or gelu
+  SplitK split = SplitK::never;
 
-  __host__ __device__ int64_t a_line() const { return shape.transpose_a ? shape.m : shape.k; }  // of memory
-  __host__ __device__ int64_t b_line() const { return shape.transpose_b ? shape.k : shape.n; }
+  int64_t a_line() const { return shape.transpose_a ? shape.m : shape.k; }  // of memory
+  int64_t b_line() const { return shape.transpose_b ? shape.k : shape.n; }
 };
+
+inline bool is_aligned_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 // Whether loads of 16 bytes from a and b are aligned: the length of their lines, and where they start.
 template <class T>
 bool aligned_lines(const MatrixProduct<T>& p) {
-  const auto aligned = [](const void* x) { return reinterpret_cast<uintptr_t>(x) % 16 == 0; };
   constexpr int64_t kElements = 16 / sizeof(T);
-  return aligned(p.a) && aligned(p.b) && p.a_line() % kElements == 0 && p.b_line() % kElements == 0;
+  return is_aligned_16(p.a) && is_aligned_16(p.b) && p.a_line() % kElements == 0 && p.b_line() % kElements == 0;
 }
+
+// Indices within one matrix are 32-bit. ShapeError beyond 2^30: what is rounded up to tiles stays inside.
+int index_32(int64_t);
 
 }  // namespace graft
 
 namespace graft::GRAFT_GPU {
 
-constexpr int64_t kMaxBatch = 65535;  // of gridDim.z; kernels stride over more
-
-bool supports_vectorised(const MatrixProduct<float>&);
+// Engines: each a main loop over operands (operand.cuh), under the number that it has in every ladder.
+template <class T>
+bool supports_tile(const MatrixProduct<T>&) {  // v1 of linear and conv2d, v4 of matmul
+  return true;
+}
+void tile_product(Context&, const MatrixProduct<float>&);
+void tile_product(Context&, const MatrixProduct<BFloat16>&);
+bool supports_vectorised(const MatrixProduct<float>&);  // v5
 void vectorised_product(Context&, const MatrixProduct<float>&);
-bool supports_mma(const MatrixProduct<float>&);  // rounds its inputs to tf32
+bool supports_mma(const MatrixProduct<float>&);  // v6; rounds its inputs to tf32
 bool supports_mma(const MatrixProduct<BFloat16>&);
 void mma_product(Context&, const MatrixProduct<float>&);
 void mma_product(Context&, const MatrixProduct<BFloat16>&);

@@ -1,0 +1,88 @@
+// How a product is cut into blocks: by shape alone, so that the same shape gives the same bits on every GPU.
+//   tile    128 x 128, or 64 x 64 where the larger ones would leave multiprocessors idle or half of a tile empty
+//   parts   of k, where the caller allows (weight gradients: k is the batch, c is small): each block writes its sums as
+//           floats, and a second kernel adds the parts in order. The same bits every time, and no atomics.
+#pragma once
+#include <algorithm>
+
+#include "kernels/matmul/operand.cuh"
+
+namespace graft::GRAFT_GPU {
+namespace {
+
+constexpr int64_t kMaxGroups = 65535;  // of gridDim.z; kernels stride over more
+
+struct Cut {
+  int tile, parts, k_part;
+};
+
+template <class P>
+Cut cut_of(const P& p, int depth, SplitK split, int largest = 128) {
+  constexpr int64_t kFill = 132;  // multiprocessors of an H100
+  constexpr int kLeast = 8;       // tiles of k that are worth a block
+  const auto tiles = [&](int64_t t) { return p.groups * ceil_div(p.m, t) * ceil_div(p.n, t); };
+  const int64_t most = split == SplitK::never ? 1 : std::max<int64_t>(p.k / (kLeast * depth), 1);
+  const int tile = std::min(p.m, p.n) > 64 && tiles(128) * most >= kFill ? largest : 64;
+  const int64_t parts = std::clamp<int64_t>(2 * kFill / tiles(tile), 1, most);
+  const int k_part = int(ceil_div(ceil_div(p.k, parts), depth)) * depth;
+  return {tile, std::max(int(ceil_div(p.k, std::max(k_part, 1))), 1), k_part};
+}
+
+template <class P>
+__global__ void __launch_bounds__(kThreads) sum_parts_v1(P p, int parts) {
+  constexpr int kWidth = kVector<typename P::Element>;
+  const int64_t columns = ceil_div(p.n, kWidth), rows = int64_t(p.groups) * p.m, i = global_thread() / columns;
+  if (i >= rows) return;
+  const int j = int(global_thread() % columns) * kWidth;
+  float sum[kWidth] = {};
+  for (int part = 0; part < parts; ++part) {
+    float v[kWidth];
+    p.read(v, p.partial + (part * rows + i) * p.n + j, p.n - j);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) sum[e] += v[e];
+  }
+  p.finish(int(i / p.m), int(i % p.m), j, sum);
+}
+
+// A tile along x, a part of k along y, a group along z.
+template <class P>
+void launch_product(Context& context, void (*kernel)(P), int threads, size_t shared_bytes, P p, const Cut& cut) {
+  if (p.groups == 0 || p.m == 0 || p.n == 0) return;
+  const dim3 grid(unsigned(ceil_div(p.m, cut.tile) * ceil_div(p.n, cut.tile)), unsigned(cut.parts),
+                  unsigned(p.groups < kMaxGroups ? p.groups : kMaxGroups));
+  p.k_part = cut.k_part;
+  if (cut.parts == 1) return launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
+  const auto partial = device_scratch<float>(context, size_t(cut.parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
+  p.partial = partial.get();
+  launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
+  launch_threads(context, int64_t(p.groups) * p.m * ceil_div(p.n, kVector<typename P::Element>), sum_parts_v1<P>, p, cut.parts);
+}
+
+// A matrix product in the terms of operand.cuh: f(Product) with the types that its transposes ask for.
+template <class T, class F>
+void with_operands(const MatrixProduct<T>& p, F f) {
+  const MatmulParams& s = p.shape;
+  const auto product = [&]<Along kA, Along kB>() {
+    using A = Lines<T, kA>;
+    using B = Lines<T, kB>;
+    f(Product<A, B, T>{.groups = index_32(s.batch),
+                       .m = index_32(s.m),
+                       .n = index_32(s.n),
+                       .k = index_32(s.k),
+                       .a = {p.a, s.m * s.k, p.a_line()},
+                       .b = {p.b, s.k * s.n, p.b_line()},
+                       .c = p.c,
+                       .row = {s.m * s.n, s.n},
+                       .bias = p.bias,
+                       .residual = s.write == Write::accumulate ? p.c : p.residual,
+                       .activation = p.activation,
+                       .vectors = aligned_16(p.c, p.residual) && s.n % kVector<T> == 0});
+  };
+  if (s.transpose_a)
+    s.transpose_b ? product.template operator()<Along::outer, Along::k>()
+                  : product.template operator()<Along::outer, Along::outer>();
+  else s.transpose_b ? product.template operator()<Along::k, Along::k>() : product.template operator()<Along::k, Along::outer>();
+}
+
+}  // namespace
+}  // namespace graft::GRAFT_GPU

@@ -1,0 +1,1 @@
+#include "kernels/matmul/tile_kernels.cuh"
