@@ -1,6 +1,7 @@
 // One wrapper per PTX instruction, inline PTX under nvcc and the executor's counterpart (kernels/runtime/emu/ptx.h) under
-// g++; `asm` for these stands nowhere else. Names and layouts are those of the PTX ISA, chapters "Data Movement" and
-// "Warp-level Matrix Instructions"; sm_80 and newer. With lane = 4 g + t, the elements of a lane are
+// g++; `asm` for these stands nowhere else (Hopper's are in cluster.h, tma.h and wgmma.h). Names and layouts are those of the PTX
+// ISA, chapters "Data Movement" and "Warp-level Matrix Instructions"; sm_80 and newer. With lane = 4 g + t, the elements of a lane
+// are
 //
 //   a  m16 k16 (16 bits)   a[0] (g, 2t..2t+1)   a[1] (g+8, 2t..)   a[2] (g, 2t+8..)   a[3] (g+8, 2t+8..)
 //   b  k16 n8  (16 bits)   b0 (2t..2t+1, g)     b1 (2t+8.., g)          the lower half of a register is the lower index
@@ -13,6 +14,7 @@
 //   copy_async_wait<n>()                   all but the thread's n latest groups have arrived: for this thread; for others
 //                                          after a barrier as well
 //   ldmatrix(r, row), ldmatrix_trans       r[i]: matrix i of 8 rows of 16 bytes; lane 8 i + j gives the address of its row j
+//   stmatrix(row, r), stmatrix_trans       the inverse: lane 8 i + j stores row j of matrix i, all lanes give r (sm_90)
 //   mma_bf16, mma_f16, mma_tf32            d += a b, fp32 sums. Products are exact; how their sum is rounded is not documented
 //   to_tf32(x)                             nearest of 11 significant bits, ties away from zero; mma_tf32 itself cuts
 //   pack_bf16(low, high)                   round to nearest even
@@ -61,6 +63,25 @@ __device__ inline void copy_async_wait() {
 GRAFT_LDMATRIX(ldmatrix, "")
 GRAFT_LDMATRIX(ldmatrix_trans, ".trans")
 #undef GRAFT_LDMATRIX
+
+#define GRAFT_STMATRIX(function, trans)                                                                                     \
+  __device__ inline void function(void* row, const uint32_t(&r)[1]) {                                                       \
+    asm volatile("stmatrix.sync.aligned.m8n8.x1" trans ".shared.b16 [%0], {%1};" ::"r"(shared_address(row)), "r"(r[0])      \
+                 : "memory");                                                                                               \
+  }                                                                                                                         \
+  __device__ inline void function(void* row, const uint32_t(&r)[2]) {                                                       \
+    asm volatile("stmatrix.sync.aligned.m8n8.x2" trans ".shared.b16 [%0], {%1, %2};" ::"r"(shared_address(row)), "r"(r[0]), \
+                 "r"(r[1])                                                                                                  \
+                 : "memory");                                                                                               \
+  }                                                                                                                         \
+  __device__ inline void function(void* row, const uint32_t(&r)[4]) {                                                       \
+    asm volatile("stmatrix.sync.aligned.m8n8.x4" trans ".shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(row)),    \
+                 "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])                                                                 \
+                 : "memory");                                                                                               \
+  }
+GRAFT_STMATRIX(stmatrix, "")
+GRAFT_STMATRIX(stmatrix_trans, ".trans")
+#undef GRAFT_STMATRIX
 
 #define GRAFT_MMA(function, kind)                                                                            \
   __device__ inline void function(float(&d)[4], const uint32_t(&a)[4], uint32_t b0, uint32_t b1) {           \

@@ -1,20 +1,16 @@
 // Planted bugs: the executor finds each with one error, in order and shuffled, and accepts the corrected twin.
 #include <doctest/doctest.h>
 
-#include <string>
 #include <vector>
 
 #include "kernels/common/ptx.h"
 #include "kernels/common/simt.h"
-#include "kernels/runtime/emu/emu.h"
-#include "tests/harness/skip.h"
+#include "tests/kernels/planted.h"
 
 using namespace graft;
 using namespace graft::emu;
 
 namespace {
-
-enum class Bug { planted, corrected };
 
 struct Smem {
   float v[64];
@@ -158,33 +154,6 @@ __global__ void lanes_of_mma(float* out) {
   mma_bf16(d, a, 0, 0);
   out[threadIdx.x] = d[0];
 }
-
-std::string launched(void (*kernel)(float*), uint64_t seed, int blocks = 1) {
-  std::vector<float4> heap(80);  // kernels may see the 64 floats in the middle
-  float* memory = &heap[32].x;
-  options().seed = seed;
-  Visible visible(memory, 64 * sizeof(float));
-  Context c(1);
-  try {
-    launch(kernel, blocks, 64, 0, c, memory);
-  } catch (const KernelFault& e) {
-    options().seed = 0;
-    return e.what();
-  }
-  options().seed = 0;
-  return "no fault";
-}
-
-#define CHECK_PLANTED(kernel, blocks, ...)                                              \
-  for (uint64_t seed = 0; seed < 4; ++seed) {                                           \
-    const std::string found = launched(kernel<Bug::planted>, seed, blocks);             \
-    if (!seed) MESSAGE(found);                                                          \
-    for (const char* part : {"emu: " #kernel, "block (", "thread (", __VA_ARGS__})      \
-      CHECK_MESSAGE(found.find(part) != found.npos, "expected ", part, " in: ", found); \
-    CHECK(launched(kernel<Bug::corrected>, seed, blocks) == "no fault");                \
-  }
-#define NEEDS_HOOKS() \
-  if (!observes()) return harness::not_run("this build does not see the memory accesses of kernels")
 
 }  // namespace
 

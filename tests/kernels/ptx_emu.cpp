@@ -1,4 +1,4 @@
-// The layouts of ldmatrix and mma, written down a second time from the PTX ISA, against plain products; the roundings.
+// The layouts of ldmatrix, stmatrix and mma, written down a second time from the PTX ISA, against plain products; the roundings.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -92,6 +92,35 @@ void check_ldmatrix() {
     }
 }
 
+// Registers as ldmatrix would deliver them from the matrix at 0, 1, ...
+template <int kCount, bool kTrans>
+__global__ void store_kernel(uint16_t* out) {
+  struct alignas(16) Smem {
+    uint16_t m[kCount][8][8];
+  };
+  auto& s = shared<Smem>();
+  const int l = int(threadIdx.x);
+  uint32_t r[kCount];
+  for (int i = 0; i < kCount; ++i) {
+    const int row = l / 4, column = 2 * (l % 4);
+    r[i] = kTrans ? uint32_t(64 * i + 8 * column + row) | uint32_t(64 * i + 8 * (column + 1) + row) << 16
+                  : uint32_t(64 * i + 8 * row + column) | uint32_t(64 * i + 8 * row + column + 1) << 16;
+  }
+  void* row = &s.m[l / 8 % kCount][l % 8][0];
+  if constexpr (kTrans) stmatrix_trans(row, r);
+  else stmatrix(row, r);
+  __syncwarp();
+  for (int i = l; i < 64 * kCount; i += 32) out[i] = (&s.m[0][0][0])[i];
+}
+
+template <int kCount, bool kTrans>
+void check_stmatrix() {
+  std::vector<uint16_t> out(64 * kCount);
+  Context context(1);
+  launch(store_kernel<kCount, kTrans>, 1, 32, 0, context, out.data());
+  for (size_t i = 0; i < out.size(); ++i) CHECK(out[i] == i);
+}
+
 __global__ void two_groups(float* out, const float* x) {
   struct alignas(16) Smem {
     float v[2][4];
@@ -122,6 +151,15 @@ TEST_CASE("ptx: ldmatrix layouts") {
   check_ldmatrix<1, true>();
   check_ldmatrix<2, true>();
   check_ldmatrix<4, true>();
+}
+
+TEST_CASE("ptx: stmatrix layouts") {
+  check_stmatrix<1, false>();
+  check_stmatrix<2, false>();
+  check_stmatrix<4, false>();
+  check_stmatrix<1, true>();
+  check_stmatrix<2, true>();
+  check_stmatrix<4, true>();
 }
 
 TEST_CASE("ptx: groups of asynchronous copies, zeros outside") {

@@ -177,15 +177,21 @@ inline void named_barrier_sync(int id, int threads, Where w = Where::current()) 
 inline void named_barrier_arrive(int id, int threads, Where w = Where::current()) { barrier(id, threads, false, w); }
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, const Context& context, A... args) {
+void launch_cluster(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes, const Context& context,
+                    A... args) {
   struct Call {
     void (*kernel)(P...);
     std::tuple<P...> params;
   } call{kernel, {static_cast<P>(args)...}};
-  run({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, &context, &call, sizeof(call), [](const Launch& l) {
+  run({reinterpret_cast<const void*>(kernel), grid, cluster, block, shared_bytes, &context, &call, sizeof(call),
+       [](const Launch& l) {
          const Call& c = *static_cast<const Call*>(l.params);
          std::apply(c.kernel, c.params);
        }});
+}
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, const Context& context, A... args) {
+  launch_cluster(kernel, grid, dim3(), block, shared_bytes, context, args...);
 }
 
 }  // namespace graft::emu

@@ -27,7 +27,7 @@ using Where = std::source_location;
 
 struct Launch {
   const void* kernel;  // its address, for its name
-  dim3 grid, block;
+  dim3 grid, cluster, block;
   size_t shared_bytes;
   const Context* context;
   const void* params;
@@ -39,9 +39,10 @@ void run(const Launch&);  // throws KernelFault, or Error for a launch that CUDA
 // What a running CUDA thread asks for.
 enum class WarpOp : uint8_t { sync, shuffle, ballot, instruction };
 uint64_t warp_op(WarpOp, unsigned mask, uint64_t value, int source, Where);  // the value of lane `source`, or the ballot
-// All 32 lanes meet with their data; `finish` works on it.
+// All 32 lanes meet with their data, or all 128 threads of a warpgroup; `finish` works on it.
 using Finish = void (*)(void* const* lanes);
-void warp_instruction(Finish, void* data, Where);
+void warp_instruction(Finish finish, void* data, Where);
+void warpgroup_instruction(Finish finish, void* data, Where);
 void barrier(int id, int threads, bool wait, Where);  // threads = 0: all that have not exited
 int barrier_count(bool predicate, Where);
 void* shared_bytes(const void* key, size_t bytes, size_t align, Where);
@@ -49,8 +50,9 @@ void* dynamic_shared_bytes();
 void atomic_access(void* address, size_t bytes, Where);
 void fence();
 void yield();
-int current_thread();                 // within the block
-uint64_t block_serial();              // another one for each block that has run
+int current_thread();                 // within the cluster
+int current_lane();                   // of its warp
+uint64_t cluster_serial();            // another one for each cluster (or block) that has run
 void fault(const std::string& what);  // of the current thread; does not return while a kernel runs
 // One access of the running thread: races, bounds. pc: return address in the kernel, or `where` is given.
 void access(const void* address, size_t bytes, bool write, bool atomic, const void* pc, const Where* where);

@@ -55,7 +55,7 @@ std::byte* take_stack() {
     check<Error>(p != MAP_FAILED, "emu: the system refused {} MiB for the stacks of fibers", kBytes >> 20);
     pool = static_cast<std::byte*>(p);
   }
-  check<InternalError>(taken < Fiber::kMaxFibers, "emu: more fibers than threads of a block");
+  check<InternalError>(taken < Fiber::kMaxFibers, "emu: more fibers than threads of a cluster");
   std::byte* stack = pool + Fiber::kStackBytes * size_t(taken++);
   mprotect(stack, kGuardBytes, PROT_NONE);
   return stack;

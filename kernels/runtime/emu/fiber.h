@@ -15,7 +15,7 @@ class Fiber {
   void suspend();                       // from inside; returns at resume()
   static bool on_stack(const void* p);  // of any fiber
   static constexpr size_t kStackBytes = size_t{128} << 10;
-  static constexpr int kMaxFibers = 1024;  // threads of a block
+  static constexpr int kMaxFibers = 4096;  // threads of a cluster
 
  private:
   std::byte* stack_ = nullptr;

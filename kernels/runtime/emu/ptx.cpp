@@ -6,6 +6,7 @@
 #include <deque>
 #include <vector>
 
+#include "kernels/runtime/emu/fiber.h"
 #include "kernels/runtime/emu/location.h"
 
 namespace graft::emu {
@@ -22,10 +23,10 @@ struct Copies {
 };
 
 Copies& of_this_thread() {
-  static uint64_t block = 0;
-  static std::vector<Copies> all(1024);
-  if (block != block_serial()) {  // what a block leaves in flight is lost
-    block = block_serial();
+  static uint64_t cluster = 0;
+  static std::vector<Copies> all(Fiber::kMaxFibers);
+  if (cluster != cluster_serial()) {  // what a block leaves in flight is lost
+    cluster = cluster_serial();
     for (Copies& c : all) c.open.clear(), c.groups.clear();
   }
   return all[size_t(current_thread())];
@@ -55,12 +56,41 @@ void load_matrices(void* const* lanes) {
 
 template <int kCount, bool kTrans>
 void load(uint32_t* r, const void* row, const void* pc, Where where) {
-  if (current_thread() % 32 < 8 * kCount) {
+  if (current_lane() < 8 * kCount) {
     check_aligned("ldmatrix", row, pc);
     access(row, 16, false, false, pc, nullptr);
   }
   Rows mine{r, row};
   warp_instruction(load_matrices<kCount, kTrans>, &mine, where);
+}
+
+struct StoredRows {
+  const uint32_t* r;
+  void* row;
+};
+
+template <int kCount, bool kTrans>
+void store_matrices(void* const* lanes) {
+  for (int i = 0; i < kCount; ++i)
+    for (int l = 0; l < 32; ++l) {
+      const uint32_t r = static_cast<const StoredRows*>(lanes[l])->r[i];
+      for (int half = 0; half < 2; ++half) {
+        const int g = l / 4, c = l % 4 * 2 + half;
+        const uint16_t bits = uint16_t(r >> (16 * half));
+        void* row = static_cast<const StoredRows*>(lanes[8 * i + (kTrans ? c : g)])->row;
+        std::memcpy(static_cast<std::byte*>(row) + 2 * (kTrans ? g : c), &bits, 2);
+      }
+    }
+}
+
+template <int kCount, bool kTrans>
+void store(void* row, const uint32_t* r, const void* pc, Where where) {
+  if (current_lane() < 8 * kCount) {
+    check_aligned("stmatrix", row, pc);
+    access(row, 16, true, false, pc, nullptr);
+  }
+  StoredRows mine{r, row};
+  warp_instruction(store_matrices<kCount, kTrans>, &mine, where);
 }
 
 struct Fragments {
@@ -137,6 +167,13 @@ void ldmatrix(uint32_t (&r)[4], const void* row, Where w) { load<4, false>(r, ro
 void ldmatrix_trans(uint32_t (&r)[1], const void* row, Where w) { load<1, true>(r, row, __builtin_return_address(0), w); }
 void ldmatrix_trans(uint32_t (&r)[2], const void* row, Where w) { load<2, true>(r, row, __builtin_return_address(0), w); }
 void ldmatrix_trans(uint32_t (&r)[4], const void* row, Where w) { load<4, true>(r, row, __builtin_return_address(0), w); }
+
+void stmatrix(void* row, const uint32_t (&r)[1], Where w) { store<1, false>(row, r, __builtin_return_address(0), w); }
+void stmatrix(void* row, const uint32_t (&r)[2], Where w) { store<2, false>(row, r, __builtin_return_address(0), w); }
+void stmatrix(void* row, const uint32_t (&r)[4], Where w) { store<4, false>(row, r, __builtin_return_address(0), w); }
+void stmatrix_trans(void* row, const uint32_t (&r)[1], Where w) { store<1, true>(row, r, __builtin_return_address(0), w); }
+void stmatrix_trans(void* row, const uint32_t (&r)[2], Where w) { store<2, true>(row, r, __builtin_return_address(0), w); }
+void stmatrix_trans(void* row, const uint32_t (&r)[4], Where w) { store<4, true>(row, r, __builtin_return_address(0), w); }
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where w) {
   Fragments f{d, {a[0], a[1], a[2], a[3]}, {b0, b1}};

@@ -22,6 +22,13 @@ void ldmatrix_trans(uint32_t (&r)[1], const void* row, Where = Where::current())
 void ldmatrix_trans(uint32_t (&r)[2], const void* row, Where = Where::current());
 void ldmatrix_trans(uint32_t (&r)[4], const void* row, Where = Where::current());
 
+void stmatrix(void* row, const uint32_t (&r)[1], Where = Where::current());
+void stmatrix(void* row, const uint32_t (&r)[2], Where = Where::current());
+void stmatrix(void* row, const uint32_t (&r)[4], Where = Where::current());
+void stmatrix_trans(void* row, const uint32_t (&r)[1], Where = Where::current());
+void stmatrix_trans(void* row, const uint32_t (&r)[2], Where = Where::current());
+void stmatrix_trans(void* row, const uint32_t (&r)[4], Where = Where::current());
+
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where = Where::current());
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where = Where::current());
 void mma_tf32(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where = Where::current());
