@@ -11,8 +11,10 @@
 namespace graft::apps {
 
 int bench(const BenchArguments& a) {
-  const auto r = graft::bench::time_step(a.model, a.batch, a.threads ? a.threads : default_pool().size(), a.repeats);
-  if (a.json)
+  const graft::bench::Options& o = a.options;
+  if (o.op != "step") return graft::bench::run(o, {write_result, write_progress});
+  const auto r = graft::bench::time_step(a.model, o.batch ? o.batch : 50, o.threads ? o.threads : default_pool().size(), a.repeats);
+  if (o.json)
     print_result("{}\n",
                  nlohmann::ordered_json{{"op", "step"},
                                         {"model", r.model},

@@ -216,15 +216,18 @@ int main(int argc, char** argv) {
   v->callback([&] { run = [&] { return devices(support, json); }; });
 
   BenchArguments b;
-  v = add_verb(app, "bench", "time a training step", "  graft bench step --model study_cnn --batch 50", json);
-  v->add_option("what", b.what, "step")->check(CLI::IsMember({"step"}));
-  v->add_option("--model", b.model)->capture_default_str();
-  v->add_option("--batch", b.batch)->capture_default_str()->check(CLI::Range(1, 1 << 16));
-  v->add_option("--threads", b.threads, "0: one per core")->capture_default_str();
-  v->add_option("--repeats", b.repeats, "timed steps")->capture_default_str()->check(CLI::Range(1, 100000));
+  v = add_verb(app, "bench", "time kernels beside other libraries, or a whole training step",
+               "  graft bench matmul\n  graft bench conv2d --suite resnet50/train --pass dgrad --plot roofline.svg\n"
+               "  graft bench matmul --ladder --device emu --verify-only\n  graft bench all --suite study --out study.json\n"
+               "  graft bench step --model study_cnn --batch 50",
+               json);
+  v->add_option("op", b.options.op, "an op (graft devices --support-table), all, or step")->capture_default_str();
+  graft::bench::add_options(*v, b.options);
+  v->add_option("--model", b.model, "step: network")->capture_default_str();
+  v->add_option("--repeats", b.repeats, "step: timed steps")->capture_default_str()->check(CLI::Range(1, 100000));
   v->callback([&] {
     run = [&] {
-      b.json = json;
+      b.options.json = json;
       return bench(b);
     };
   });

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/options.h"
+
 namespace graft::apps {
 
 enum ExitCode { kDone = 0, kFault = 1, kBadInput = 2, kCriterionFailed = 3, kInterrupted = 130 };
@@ -74,10 +76,9 @@ int fetch(const std::string& name, bool json);
 int devices(bool support_table, bool json);
 
 struct BenchArguments {
-  std::string what = "step", model = "study_cnn";
-  int64_t batch = 50;
-  int threads = 0, repeats = 60;
-  bool json = false;
+  graft::bench::Options options;  // its op may be "step": a whole training step of `model`
+  std::string model = "study_cnn";
+  int repeats = 60;
 };
 int bench(const BenchArguments&);
 

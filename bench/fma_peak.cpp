@@ -7,7 +7,7 @@
 #include <chrono>
 #include <vector>
 
-#include "bench/step.h"
+#include "bench/roofline.h"
 #include "kernels/runtime/cpu/thread_pool.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -44,12 +44,12 @@ HWY_EXPORT(Fma);
 double fma_peak(int threads) {
   ThreadPool pool(threads);
   double best = 0;
-  for (int repeat = 0; repeat < 10; ++repeat) {
+  for (int repeat = 0; repeat < 200; ++repeat) {  // short ones: on a busy host some run undisturbed
     std::vector<float> sink(size_t(threads) * 16);
     std::vector<double> flops(static_cast<size_t>(threads));
     const auto start = std::chrono::steady_clock::now();
     pool.parallel_for(threads,
-                      [&](int64_t t, int) { flops[size_t(t)] = HWY_DYNAMIC_DISPATCH(Fma)(2'000'000, &sink[size_t(t) * 16]); });
+                      [&](int64_t t, int) { flops[size_t(t)] = HWY_DYNAMIC_DISPATCH(Fma)(100'000, &sink[size_t(t) * 16]); });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     double sum = 0;
     for (double f : flops) sum += f;

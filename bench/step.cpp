@@ -1,10 +1,10 @@
 #include "bench/step.h"
 
-#include <algorithm>
-#include <cmath>
 #include <chrono>
 #include <vector>
 
+#include "bench/roofline.h"
+#include "bench/statistics.h"
 #include "kernels/common/philox.h"
 #include "kernels/runtime/cpu/target.h"
 #include "nn/init.h"
@@ -16,11 +16,6 @@
 
 namespace graft::bench {
 namespace {
-
-double median(std::vector<double> v, double q = 0.5) {
-  std::sort(v.begin(), v.end());
-  return v[size_t(std::lround(q * double(v.size() - 1)))];
-}
 
 template <class F>
 double milliseconds(F f) {
@@ -65,7 +60,7 @@ StepResult time_step(const std::string& model, int64_t batch, int threads, int r
       network->forward(x);
     }));
   }
-  r.forward_ms = median(forward), r.step_ms = median(whole), r.p10_ms = median(whole, 0.1), r.p90_ms = median(whole, 0.9);
+  r.forward_ms = median(forward), r.step_ms = median(whole), r.p10_ms = quantile(whole, 0.1), r.p90_ms = quantile(whole, 0.9);
   r.images_per_second = double(batch) / r.step_ms * 1e3;
   double macs = 0;
   const auto rows = nn::layer_rows(*network, input);

@@ -20,6 +20,4 @@ struct StepResult {
 // A study CNN (or another model) on random normal images 32 x 32 x 3 and 5 classes; SGD with momentum.
 StepResult time_step(const std::string& model, int64_t batch, int threads, int repeats);
 
-double fma_peak(int threads);  // GFLOP/s, fp32
-
 }  // namespace graft::bench

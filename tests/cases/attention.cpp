@@ -4,19 +4,19 @@
 
 #include <cmath>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
 namespace {
-
-enum class Padding { none, random };
 
 AttentionParams shape(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
                       bool causal = false, int64_t window = 0) {
   return {batch, queries, keys, heads, kv_heads, head_dim, 1 / std::sqrt(double(head_dim)), causal, window};
 }
 
-void add_attention(Tier tier, const AttentionParams& p, Padding padding = Padding::none) {
+}  // namespace
+
+void add_attention(Tier tier, const AttentionParams& p, Padding padding) {
   const int64_t q = p.batch * p.queries * p.heads * p.head_dim, k = p.batch * p.keys * p.kv_heads * p.head_dim,
                 rows = p.batch * p.heads * p.queries;
   double pairs = 0;  // of a query and a key that it sees
@@ -42,8 +42,6 @@ void add_attention(Tier tier, const AttentionParams& p, Padding padding = Paddin
        .rounds_inside = true},
       p);
 }
-
-}  // namespace
 
 GRAFT_CASES(attention) {
   for (int64_t dim : {32, 64, 128, 5}) {  // 5: the versions without tiles

@@ -5,11 +5,20 @@
 #include <algorithm>
 #include <utility>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
 
+void add_sum(Tier tier, int64_t n) {
+  const BinaryParams p{Binary::add, {1, 1, 1, n}, {0, 0, 0, 1}, {0, 0, 0, 1}};
+  const auto name = fmt::format("kind={} y=1x1x1x{} a={} b={}", int(p.kind), n, n, n);
+  add<BinaryForward>(Op::binary, Pass::forward, name, tier, {out(n), in(n), in(n)},
+                     {.reduction = 1, .flops = double(n), .bytes = 12.0 * double(n)}, p);
+}
+
 GRAFT_CASES(binary) {
+  add_sum(Tier::bench, 1 << 24);
+
   // Sizes of y, and which axes a and b repeat (from the front, 1: repeated).
   struct Broadcast {
     std::array<int64_t, 4> dims;

@@ -2,29 +2,33 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
-namespace {
 
-void add_conv2d(Op op, Tier tier, Conv2dParams p, bool with_bias = true) {
+void add_conv2d(Op op, Tier tier, const Conv2dParams& p, Bias bias) {
   const int64_t nx = p.n * p.h * p.w * p.c_in, k = p.kh * p.kw * p.c_in / p.groups, nw = p.c_out * k;
   const int64_t pixels = p.n * p.out_h() * p.out_w(), ny = pixels * p.c_out;
+  const bool relu = p.activation == Activation::relu, with_bias = bias == Bias::present;
+  const auto name =
+      fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}{}{}", p.n, p.h, p.w, p.c_in,
+                  p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups, with_bias ? "" : " no-bias", relu ? " relu" : "");
+  const auto cost = [&](int64_t reduction) {
+    return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(k), .bytes = 4.0 * double(nx + nw + ny)};
+  };
+  const Arg y = relu ? in(ny) : absent();
+  add<Conv2dForward>(op, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.c_out) : absent()}, cost(k), p);
+  add<Conv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y}, cost(p.kh * p.kw * p.c_out / p.groups), p);
+  add<Conv2dWgrad>(op, Pass::wgrad, name, tier, {out(nw), with_bias ? out(p.c_out) : absent(), in(ny), in(nx), y}, cost(pixels), p);
+}
+
+namespace {
+
+void add_both(Op op, Tier tier, Conv2dParams p, bool with_bias) {
   for (Activation f : {Activation::none, Activation::relu}) {
-    const bool relu = f == Activation::relu;
-    if (tier == Tier::bench && !relu) continue;
+    if (tier == Tier::bench && f == Activation::none) continue;
     p.activation = f;
-    const auto name = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}{}{}", p.n, p.h, p.w,
-                                  p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups,
-                                  with_bias ? "" : " no-bias", relu ? " relu" : "");
-    const auto cost = [&](int64_t reduction) {
-      return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(k), .bytes = 4.0 * double(nx + nw + ny)};
-    };
-    const Arg y = relu ? in(ny) : absent();
-    add<Conv2dForward>(op, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.c_out) : absent()}, cost(k), p);
-    add<Conv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y}, cost(p.kh * p.kw * p.c_out / p.groups), p);
-    add<Conv2dWgrad>(op, Pass::wgrad, name, tier, {out(nw), with_bias ? out(p.c_out) : absent(), in(ny), in(nx), y}, cost(pixels),
-                     p);
+    add_conv2d(op, tier, p, with_bias ? Bias::present : Bias::absent);
   }
 }
 
@@ -32,7 +36,7 @@ void add_conv2d(Op op, Tier tier, Conv2dParams p, bool with_bias = true) {
 
 // {n, h, w, c_in, c_out, kh, kw, stride, padding, dilation, groups}
 GRAFT_CASES(conv2d) {
-  const auto add = [](Tier tier, const Conv2dParams& p, bool bias = true) { add_conv2d(Op::conv2d, tier, p, bias); };
+  const auto add = [](Tier tier, const Conv2dParams& p, bool bias = true) { add_both(Op::conv2d, tier, p, bias); };
   add(Tier::smoke, {1, 1, 1, 1, 1, 1, 1});
   add(Tier::smoke, {2, 5, 4, 3, 5, 3, 3, 1, 1});
   add(Tier::smoke, {1, 4, 4, 2, 2, 2, 2, 2, 0}, false);
@@ -68,7 +72,7 @@ GRAFT_CASES(conv2d) {
 }
 
 GRAFT_CASES(depthwise_conv2d) {
-  const auto add = [](Tier tier, const Conv2dParams& p, bool bias = true) { add_conv2d(Op::depthwise_conv2d, tier, p, bias); };
+  const auto add = [](Tier tier, const Conv2dParams& p, bool bias = true) { add_both(Op::depthwise_conv2d, tier, p, bias); };
   add(Tier::smoke, {1, 3, 3, 2, 2, 3, 3, 1, 1, 1, 2});
   add(Tier::smoke, {2, 4, 5, 9, 9, 2, 3, 2, 1, 1, 9}, false);
   add(Tier::ci, {2, 6, 5, 12, 12, 3, 3, 1, 1, 1, 12});

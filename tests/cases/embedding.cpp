@@ -2,9 +2,20 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
+
+void add_embedding(Tier tier, const EmbeddingParams& p) {
+  const auto [n, vocabulary, features] = p;
+  const auto name = fmt::format("n={} vocabulary={} features={}", n, vocabulary, features);
+  const double bytes = 4.0 * double((n + vocabulary) * features);
+  add<EmbeddingForward>(Op::embedding, Pass::forward, name, tier,
+                        {out(n * features), in(vocabulary * features), index(n, vocabulary)}, {.reduction = 0, .bytes = bytes}, p);
+  add<EmbeddingBackward>(Op::embedding, Pass::backward, name, tier,
+                         {out(vocabulary * features), in(n * features), index(n, vocabulary)},
+                         {.reduction = double(n) / double(vocabulary), .flops = double(n * features), .bytes = bytes}, p);
+}
 
 GRAFT_CASES(embedding) {
   struct Table {
@@ -12,16 +23,7 @@ GRAFT_CASES(embedding) {
   };
   for (auto [n, vocabulary, features] :
        {Table{1, 1, 1}, {5, 3, 7}, {0, 4, 2}, {40, 1000, 33}, {3000, 50, 96}, {70001, 7, 5}, {64, 6003, 96}}) {
-    const EmbeddingParams p{n, vocabulary, features};
-    const auto name = fmt::format("n={} vocabulary={} features={}", n, vocabulary, features);
-    const Tier tier = n < 100 ? Tier::smoke : Tier::ci;
-    const double bytes = 4.0 * double((n + vocabulary) * features);
-    add<EmbeddingForward>(Op::embedding, Pass::forward, name, tier,
-                          {out(n * features), in(vocabulary * features), index(n, vocabulary)}, {.reduction = 0, .bytes = bytes},
-                          p);
-    add<EmbeddingBackward>(Op::embedding, Pass::backward, name, tier,
-                           {out(vocabulary * features), in(n * features), index(n, vocabulary)},
-                           {.reduction = double(n) / double(vocabulary), .flops = double(n * features), .bytes = bytes}, p);
+    add_embedding(n < 100 ? Tier::smoke : Tier::ci, {n, vocabulary, features});
   }
 }
 

@@ -2,12 +2,12 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
-namespace {
 
-void add_linear(Tier tier, const LinearParams& p, bool with_bias) {
+void add_linear(Tier tier, const LinearParams& p, Bias bias) {
+  const bool with_bias = bias == Bias::present;
   const int64_t nx = p.rows * p.in, nw = p.out * p.in, ny = p.rows * p.out;
   const bool relu = p.activation == Activation::relu;
   const auto name = fmt::format("rows={} in={} out={}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias", relu ? " relu" : "");
@@ -21,11 +21,9 @@ void add_linear(Tier tier, const LinearParams& p, bool with_bias) {
                    {out(nw), with_bias ? out(p.out) : absent(), in(ny), in(nx), relu ? in(ny) : absent()}, cost(p.rows), p);
 }
 
-}  // namespace
-
 GRAFT_CASES(linear) {
   for (Activation f : {Activation::none, Activation::relu})
-    for (bool bias : {true, false}) {
+    for (Bias bias : {Bias::present, Bias::absent}) {
       add_linear(Tier::smoke, {1, 1, 1, f}, bias);
       add_linear(Tier::smoke, {3, 10, 7, f}, bias);
       add_linear(Tier::ci, {50, 64, 5, f}, bias);
@@ -33,10 +31,10 @@ GRAFT_CASES(linear) {
       add_linear(Tier::ci, {17, 700, 130, f}, bias);
     }
   const Activation relu = Activation::relu;
-  add_linear(Tier::bench, {50, 768, 128, relu}, true);  // the study CNN
-  add_linear(Tier::bench, {50, 128, 64, relu}, true);
-  add_linear(Tier::bench, {50, 64, 5, Activation::none}, true);
-  add_linear(Tier::bench, {2048, 384, 1536, relu}, true);
+  add_linear(Tier::bench, {50, 768, 128, relu}, Bias::present);  // the study CNN
+  add_linear(Tier::bench, {50, 128, 64, relu}, Bias::present);
+  add_linear(Tier::bench, {50, 64, 5, Activation::none}, Bias::present);
+  add_linear(Tier::bench, {2048, 384, 1536, relu}, Bias::present);
 }
 
 }  // namespace graft::harness

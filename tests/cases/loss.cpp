@@ -2,9 +2,22 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
+
+void add_cross_entropy(Tier tier, const CrossEntropyParams& p) {
+  const auto [n, classes, smoothing] = p;
+  const int64_t size = n * classes;
+  const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
+  const Cost cost{.reduction = double(classes), .flops = 4.0 * double(size), .bytes = 4.0 * double(size)};
+  add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier,
+                           {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
+  // maximum 1 and log sum 3: probabilities up to exp(-3)
+  add<CrossEntropyBackward>(Op::cross_entropy, Pass::backward, name, tier,
+                            {out(size), in(1), in_uniform(size, -8, 1), in_uniform(2 * n, 1, 3), index(n, classes)},
+                            {.reduction = 8, .flops = cost.flops, .bytes = 2 * cost.bytes}, p);
+}
 
 GRAFT_CASES(cross_entropy) {
   struct Shape {
@@ -20,18 +33,7 @@ GRAFT_CASES(cross_entropy) {
                                   {70001, 2, Tier::ci},
                                   {257, 131, Tier::ci},
                                   {4096, 1000, Tier::bench}})
-    for (double smoothing : {0.0, 0.1, 1.0}) {
-      const int64_t size = n * classes;
-      const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
-      const CrossEntropyParams p{n, classes, smoothing};
-      const Cost cost{.reduction = double(classes), .flops = 4.0 * double(size), .bytes = 4.0 * double(size)};
-      add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier,
-                               {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
-      // maximum 1 and log sum 3: probabilities up to exp(-3)
-      add<CrossEntropyBackward>(Op::cross_entropy, Pass::backward, name, tier,
-                                {out(size), in(1), in_uniform(size, -8, 1), in_uniform(2 * n, 1, 3), index(n, classes)},
-                                {.reduction = 8, .flops = cost.flops, .bytes = 2 * cost.bytes}, p);
-    }
+    for (double smoothing : {0.0, 0.1, 1.0}) add_cross_entropy(tier, {n, classes, smoothing});
 }
 
 GRAFT_CASES(mse) {

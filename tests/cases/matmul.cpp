@@ -2,10 +2,9 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
-namespace {
 
 void add_matmul(Tier tier, const MatmulParams& p) {
   const int64_t a = p.batch * p.m * p.k, b = p.batch * p.k * p.n, c = p.batch * p.m * p.n;
@@ -15,8 +14,6 @@ void add_matmul(Tier tier, const MatmulParams& p) {
                      tier, {p.write == Write::accumulate ? in_out(c) : out(c), in(a), in(b)},
                      {.reduction = double(p.k), .flops = 2.0 * double(c) * double(p.k), .bytes = 4.0 * double(a + b + c)}, p);
 }
-
-}  // namespace
 
 GRAFT_CASES(matmul) {
   for (bool ta : {false, true})

@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
 namespace {
@@ -28,45 +28,50 @@ constexpr Rows kRows[] = {{2, 1, Tier::smoke},      {5, 3, Tier::smoke},      {6
 
 }  // namespace
 
+void add_batch_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
+  const bool affine = with == Affine::yes;
+  const int64_t n = rows * channels, C = channels;
+  const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
+  const BatchNormParams p{rows, channels, 1e-5, 0.1};
+  const Cost forward{.reduction = double(rows), .flops = 7.0 * double(n), .bytes = 12.0 * double(n)};
+  const Cost backward{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = 20.0 * double(n)};
+  if (rows > 4)  // two or three values may lie so close together that 1 / sqrt(var) amplifies rounding
+    add<BatchNormForward>(
+        Op::batch_norm, Pass::forward, name, tier,
+        join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
+             parameters(affine, C)),
+        forward, p);
+  else
+    add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
+                          join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), forward, p);
+  add<BatchNormBackward>(
+      Op::batch_norm, Pass::backward, name, tier,
+      {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
+      backward, p);
+}
+
+void add_batch_norm_frozen(Tier tier, int64_t rows, int64_t channels, Affine with) {
+  const bool affine = with == Affine::yes;
+  const int64_t n = rows * channels, C = channels;
+  const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
+  const BatchNormParams p{rows, channels, 1e-5};
+  add<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, name, tier,
+                              join(join({out(n), in(n)}, parameters(affine, C)), {in(C), in_uniform(C, 0.5, 2)}),
+                              {.reduction = 4, .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, p);
+  add<BatchNormFrozenBackward>(
+      Op::batch_norm_frozen, Pass::backward, name, tier,
+      {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
+      {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = 12.0 * double(n)}, p);
+}
+
 GRAFT_CASES(batch_norm) {
   for (auto [rows, channels, tier] : kRows)
-    for (bool affine : {true, false}) {
-      const int64_t n = rows * channels, C = channels;
-      const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
-      const BatchNormParams p{rows, channels, 1e-5, 0.1};
-      const Cost forward{.reduction = double(rows), .flops = 7.0 * double(n), .bytes = 12.0 * double(n)};
-      const Cost backward{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = 20.0 * double(n)};
-      if (rows > 4)  // two or three values may lie so close together that 1 / sqrt(var) amplifies rounding
-        add<BatchNormForward>(
-            Op::batch_norm, Pass::forward, name, tier,
-            join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
-                 parameters(affine, C)),
-            forward, p);
-      else
-        add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
-                              join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), forward,
-                              p);
-      add<BatchNormBackward>(
-          Op::batch_norm, Pass::backward, name, tier,
-          {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
-          backward, p);
-    }
+    for (Affine with : {Affine::yes, Affine::no}) add_batch_norm(tier, rows, channels, with);
 }
 
 GRAFT_CASES(batch_norm_frozen) {
   for (auto [rows, channels, tier] : kRows)
-    for (bool affine : {true, false}) {
-      const int64_t n = rows * channels, C = channels;
-      const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
-      const BatchNormParams p{rows, channels, 1e-5};
-      add<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, name, tier,
-                                  join(join({out(n), in(n)}, parameters(affine, C)), {in(C), in_uniform(C, 0.5, 2)}),
-                                  {.reduction = 4, .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, p);
-      add<BatchNormFrozenBackward>(
-          Op::batch_norm_frozen, Pass::backward, name, tier,
-          {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
-          {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = 12.0 * double(n)}, p);
-    }
+    for (Affine with : {Affine::yes, Affine::no}) add_batch_norm_frozen(tier, rows, channels, with);
 }
 
 GRAFT_CASES(group_norm) {
@@ -98,6 +103,21 @@ GRAFT_CASES(group_norm) {
     }
 }
 
+void add_layer_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
+  const bool affine = with == Affine::yes;
+  const int64_t n = rows * channels, C = channels;
+  const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
+  const LayerNormParams p{rows, channels, 1e-5};
+  const double reduction = double(std::max(rows, channels));
+  add<LayerNormForward>(Op::layer_norm, Pass::forward, name, tier,
+                        join({out(n), out(rows), out(rows), in(n)}, parameters(affine, C)),
+                        {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 8.0 * double(n)}, p);
+  add<LayerNormBackward>(Op::layer_norm, Pass::backward, name, tier,
+                         {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
+                          in_uniform(rows, 0.5, 2)},
+                         {.reduction = reduction, .flops = 11.0 * double(n), .bytes = 12.0 * double(n)}, p);
+}
+
 GRAFT_CASES(layer_norm) {
   struct Shape {
     int64_t rows, channels;
@@ -110,19 +130,7 @@ GRAFT_CASES(layer_norm) {
                                       {70001, 5, Tier::ci},
                                       {131, 257, Tier::ci},
                                       {4096, 768, Tier::bench}})
-    for (bool affine : {true, false}) {
-      const int64_t n = rows * channels, C = channels;
-      const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
-      const LayerNormParams p{rows, channels, 1e-5};
-      const double reduction = double(std::max(rows, channels));
-      add<LayerNormForward>(Op::layer_norm, Pass::forward, name, tier,
-                            join({out(n), out(rows), out(rows), in(n)}, parameters(affine, C)),
-                            {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 8.0 * double(n)}, p);
-      add<LayerNormBackward>(Op::layer_norm, Pass::backward, name, tier,
-                             {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
-                              in_uniform(rows, 0.5, 2)},
-                             {.reduction = reduction, .flops = 11.0 * double(n), .bytes = 12.0 * double(n)}, p);
-    }
+    for (Affine with : {Affine::yes, Affine::no}) add_layer_norm(tier, rows, channels, with);
 }
 
 GRAFT_CASES(lrn) {

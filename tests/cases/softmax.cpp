@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "tests/harness/cases.h"
+#include "tests/cases/makers.h"
 
 namespace graft::harness {
 namespace {
@@ -15,25 +15,26 @@ constexpr Shape kShapes[] = {{1, 1, Tier::smoke},      {3, 5, Tier::smoke},     
                              {2, 1000, Tier::ci},      {1, 70001, Tier::ci},    {70001, 3, Tier::ci},  {129, 131, Tier::ci},
                              {4096, 512, Tier::bench}, {64, 32000, Tier::bench}};
 
-void add_softmax(Op op) {
-  for (auto [rows, cols, tier] : kShapes) {
-    const int64_t n = rows * cols;
-    const auto name = fmt::format("rows={} cols={}", rows, cols);
-    const SoftmaxParams p{rows, cols};
-    add<SoftmaxForward>(op, Pass::forward, name, tier, {out(n), in_uniform(n, -8, 8)},
-                        {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 8.0 * double(n)}, p);
-    // y as the forward pass would give it in size: probabilities, or their logarithms.
-    const Arg y = op == Op::softmax ? in_uniform(n, 0, 2.0 / double(cols)) : in_uniform(n, -9, 0);
-    add<SoftmaxBackward>(
-        op, Pass::backward, name, tier, {out(n), in(n), y},
-        {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 12.0 * double(n), .scale = op == Op::softmax ? 0.0 : 1.0},
-        p);
-  }
-}
-
 }  // namespace
 
-GRAFT_CASES(softmax) { add_softmax(Op::softmax); }
-GRAFT_CASES(log_softmax) { add_softmax(Op::log_softmax); }
+void add_softmax(Op op, Tier tier, const SoftmaxParams& p) {
+  const auto [rows, cols] = p;
+  const int64_t n = rows * cols;
+  const auto name = fmt::format("rows={} cols={}", rows, cols);
+  add<SoftmaxForward>(op, Pass::forward, name, tier, {out(n), in_uniform(n, -8, 8)},
+                      {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 8.0 * double(n)}, p);
+  // y as the forward pass would give it in size: probabilities, or their logarithms.
+  const Arg y = op == Op::softmax ? in_uniform(n, 0, 2.0 / double(cols)) : in_uniform(n, -9, 0);
+  add<SoftmaxBackward>(
+      op, Pass::backward, name, tier, {out(n), in(n), y},
+      {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 12.0 * double(n), .scale = op == Op::softmax ? 0.0 : 1.0}, p);
+}
+
+GRAFT_CASES(softmax) {
+  for (auto [rows, cols, tier] : kShapes) add_softmax(Op::softmax, tier, {rows, cols});
+}
+GRAFT_CASES(log_softmax) {
+  for (auto [rows, cols, tier] : kShapes) add_softmax(Op::log_softmax, tier, {rows, cols});
+}
 
 }  // namespace graft::harness

@@ -56,6 +56,12 @@ std::vector<Case>& all_cases() {
   return storage();
 }
 
+std::vector<Case> collect(const std::function<void()>& generator) {
+  std::vector<Case> kept = std::exchange(all_cases(), {});
+  generator();
+  return std::exchange(storage(), std::move(kept));
+}
+
 Buffer::Buffer(const Arg& a, DType dtype, uint64_t key, DType inputs) : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n) {
   bytes_.assign(2 * kGuard + payload_bytes(), std::byte{0xA5});
   std::byte* p = bytes_.data() + kGuard;

@@ -9,6 +9,7 @@
 //
 // The args stand in the order of the signature's pointers, the params in the order of its other parameters.
 #pragma once
+#include <any>
 #include <array>
 #include <cstring>
 #include <functional>
@@ -75,10 +76,13 @@ struct Case {
   // Element types of the args when the op runs in `real` (f32, f64 or bf16); integer arguments keep their own.
   std::function<std::vector<DType>(DType real)> dtypes;
   std::function<void(Context&, Backend, DType real, std::vector<void*>& args)> run;
+  std::any params{};  // the first parameter struct of the call: what a vendor's library is told (bench/baselines)
 };
 
 std::vector<Case>& all_cases();
 void add(Case);
+// The cases that `generator` adds, for the caller alone: all_cases() stays as it was.
+std::vector<Case> collect(const std::function<void()>& generator);
 
 namespace detail {
 
@@ -132,6 +136,7 @@ void add(Op op, Pass pass, std::string name, Tier tier, std::vector<Arg> args, C
       detail::call_kernel(reinterpret_cast<Signature<T>*>(any), context, a, p);
     });
   };
+  if constexpr (sizeof...(Params) > 0) c.params = std::get<0>(std::tuple(params...));
   add(std::move(c));
 }
 

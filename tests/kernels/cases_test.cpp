@@ -5,8 +5,8 @@
 #include "kernels/runtime/cpu/target.h"
 #include "kernels/runtime/emu/emu.h"
 #include "tests/harness/cases.h"
-#include "tests/harness/compare.h"
 #include "tests/harness/skip.h"
+#include "tests/harness/verify.h"
 
 using namespace graft;
 using namespace graft::harness;
@@ -14,18 +14,8 @@ using namespace graft::harness;
 namespace {
 
 void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffer>& expected, DType real = DType::f32) {
-  for (size_t i = 0; i < c.args.size(); ++i) {
-    if (c.args[i].role != Arg::output && c.args[i].role != Arg::in_out) continue;
-    const auto a = actual[i].values(), e = expected[i].values();
-    Tolerance t = rounding(0x1p-23, c.cost.reduction, e);
-    t.scale = std::max(t.scale, c.cost.scale);
-    if (real == DType::bf16) {
-      t.stored = 0x1p-8;                                   // half a unit of 8 significant bits
-      if (c.cost.rounds_inside) t.relative += 8 * 0x1p-8;  // of either sign: their sums stay near the rms of the output
-    }
-    const Comparison r = compare<double>(a, e, t);
-    CHECK_MESSAGE(r.ok, "argument ", i, ": ", r.report);
-  }
+  const Comparison r = compare_outputs(c, output_values(c, actual), output_values(c, expected), precision_of(c, real));
+  CHECK_MESSAGE(r.ok, r.report);
 }
 
 void run_op(Op op) {

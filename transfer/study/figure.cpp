@@ -1,12 +1,8 @@
 #include "transfer/study/figure.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdlib>
-
+#include "io/report/gnuplot.h"
 #include "kernels/common/error.h"
 #include "transfer/study/tables.h"
 
@@ -22,34 +18,6 @@ constexpr Style kStyles[] = {{"base", "#000000", 7, 2}, {"base2x", "#808000", 5,
                              {"BnB+", "#7fa7ff", 6, 1}, {"AnB", "#c01818", 9, 1},    {"AnB+", "#ff8f80", 8, 1},
                              {"RnB", "#707070", 11, 3}};
 
-// Runs gnuplot on a script and returns what it prints.
-std::string gnuplot(const std::string& script) {
-  FILE* file = std::tmpfile();  // not a pipe: a long script and a long picture would wait for each other
-  check<Error>(file, "figure: no temporary file");
-  std::fwrite(script.data(), 1, script.size(), file);
-  std::rewind(file);
-  int out[2];
-  check<Error>(pipe2(out, O_CLOEXEC) == 0, "figure: no pipe");
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(fileno(file), 0);
-    dup2(out[1], 1);
-    dup2(open("/dev/null", O_WRONLY), 2);
-    execlp("gnuplot", "gnuplot", "-", nullptr);
-    _exit(127);
-  }
-  close(out[1]);
-  std::fclose(file);
-  std::string picture;
-  char buffer[1 << 14];
-  for (ssize_t n; (n = read(out[0], buffer, sizeof buffer)) > 0;) picture.append(buffer, size_t(n));
-  close(out[0]);
-  int status = -1;
-  if (child > 0) waitpid(child, &status, 0);
-  check<Error>(child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0, "figure: gnuplot failed");
-  return picture;
-}
-
 std::string terminal(FigureFormat f) {
   switch (f) {
     case FigureFormat::svg: return "set terminal svg size 760,520 enhanced background 'white' font 'sans-serif,13'\n";
@@ -60,18 +28,7 @@ std::string terminal(FigureFormat f) {
   return "";
 }
 
-std::string gnuplot_string(std::string_view s) {
-  std::string q = "'";
-  for (char c : s) q += c == '\'' ? std::string("''") : std::string(1, c);
-  return q + "'";
-}
-
 }  // namespace
-
-bool have_gnuplot() {
-  static const bool have = std::system("command -v gnuplot >/dev/null 2>&1") == 0;
-  return have;
-}
 
 std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat format) {
   const bool text = format == FigureFormat::text || format == FigureFormat::colour_text;
@@ -80,7 +37,7 @@ std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat 
   script += fmt::format(
       "set title {} noenhanced\nset xlabel 'layer n at which the network is cut'\nset ylabel 'accuracy, %' {}\n"
       "set xrange [-0.5:{}.5]\nset xtics 0,1\nset grid ytics lc rgb '#dddddd'\nset key {}\n",
-      gnuplot_string(title(s, r)), text ? "" : "offset 1", last, text ? "below" : "outside right top");
+      io::gnuplot_quoted(title(s, r)), text ? "" : "offset 1", last, text ? "below" : "outside right top");
   double shift = -0.15;
   for (const Style& style : kStyles) {
     std::string points, means, bands;
@@ -109,10 +66,10 @@ std::string draw_figure(const StudyResults& r, const Selection& s, FigureFormat 
                          flat   ? ""
                          : text ? ""
                                 : fmt::format("pt {} ps 1", style.point),
-                         gnuplot_string(style.condition));
+                         io::gnuplot_quoted(style.condition));
   }
   check<Error>(!plots.empty(), "figure: no result to draw");
-  return gnuplot(script + "plot " + plots + "\n");
+  return io::gnuplot(script + "plot " + plots + "\n");
 }
 
 }  // namespace graft::study

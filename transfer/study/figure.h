@@ -5,8 +5,6 @@
 
 namespace graft::study {
 
-bool have_gnuplot();
-
 enum class FigureFormat { svg, png, text, colour_text };
 // The finished file (SVG or PNG) or text of 100 columns. Error when gnuplot fails.
 std::string draw_figure(const StudyResults&, const Selection&, FigureFormat);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/atomic_file.h"
+#include "io/report/gnuplot.h"
 #include "kernels/common/error.h"
 #include "transfer/study/figure.h"
 #include "transfer/study/tables.h"
@@ -92,7 +93,7 @@ std::string terminal_report(const StudyResults& r, bool colour) {
   for (const Selection& s : selections(r)) {
     text += to_text(accuracies(r, s)) + "\n";
     if (const Table d = decomposition(r, s); !d.rows.empty()) text += to_text(d) + "\n";
-    if (have_gnuplot()) text += draw_figure(r, s, colour ? FigureFormat::colour_text : FigureFormat::text) + "\n";
+    if (io::have_gnuplot()) text += draw_figure(r, s, colour ? FigureFormat::colour_text : FigureFormat::text) + "\n";
   }
   if (!r.verdicts.empty()) text += to_text(verdicts(r)) + "\n";
   return text;
@@ -111,7 +112,7 @@ ReportFiles write_report(const StudyResults& r, const std::filesystem::path& fol
   std::error_code ignored;
   std::filesystem::create_directories(folder / "figures", ignored);
   for (const Selection& s : selections(r)) {
-    if (have_gnuplot()) {
+    if (io::have_gnuplot()) {
       for (const auto& [format, extension] : {std::pair{FigureFormat::svg, ".svg"}, std::pair{FigureFormat::png, ".png"}}) {
         const std::string picture = draw_figure(r, s, format);
         files.figures.push_back(folder / "figures" / (file_name(s) + extension));
