@@ -17,6 +17,7 @@ enum class Bug { planted, corrected };
 struct PlantedLaunch {
   int blocks = 1, threads = 64, cluster = 1;
   size_t shared_bytes = 0;
+  void (*prepare)(float*) = nullptr;  // sees the kernel's memory before it
 };
 
 inline std::string launched(void (*kernel)(float*), uint64_t seed, const PlantedLaunch& l) {
@@ -26,6 +27,7 @@ inline std::string launched(void (*kernel)(float*), uint64_t seed, const Planted
   Visible visible(memory, 64 * sizeof(float));
   Context c(1);
   std::string found = "no fault";
+  if (l.prepare) l.prepare(memory);
   try {
     launch_cluster(kernel, l.blocks, l.cluster, l.threads, l.shared_bytes, c, memory);
   } catch (const KernelFault& e) {

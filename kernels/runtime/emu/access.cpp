@@ -147,9 +147,9 @@ void access(const void* address, size_t bytes, bool write, bool atomic, const vo
   const auto inside = [&](const void* object, size_t n) {
     return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(object) < n;
   };
-  if (Fiber::on_stack(address) || inside(&threadIdx, sizeof threadIdx) || inside(&blockIdx, sizeof blockIdx) ||
-      inside(&blockDim, sizeof blockDim) || inside(&gridDim, sizeof gridDim) || inside(e.launch->params, e.launch->params_bytes) ||
-      inside(e.launch, sizeof *e.launch))
+  if (Fiber::on_stack(address)) return wgmma_register_access(address, write, pc);
+  if (inside(&threadIdx, sizeof threadIdx) || inside(&blockIdx, sizeof blockIdx) || inside(&blockDim, sizeof blockDim) ||
+      inside(&gridDim, sizeof gridDim) || inside(e.launch->params, e.launch->params_bytes) || inside(e.launch, sizeof *e.launch))
     return;
   Pause pause;
   e.check_access(address, bytes, write, atomic, -1, nullptr, pc, where);

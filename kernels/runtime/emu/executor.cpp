@@ -217,6 +217,7 @@ void Executor::run_cluster() {
     if ((any_yielded && spins < kMaxSpins) || poll()) continue;
     if (!fault) report_deadlock();
   }
+  if (!fault) check_delivered();
 }
 
 // Nobody can go on. Names the first thread at each place.

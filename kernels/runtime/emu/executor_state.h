@@ -144,5 +144,7 @@ void reset_tma();
 void reset_wgmma();
 void tma_exit();
 void cluster_exit();
+void wgmma_register_access(const void* address, bool write, const void* pc);  // of the thread's own stack
+void check_delivered();                                                       // at the end of a cluster
 
 }  // namespace graft::emu

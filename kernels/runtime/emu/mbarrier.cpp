@@ -185,6 +185,16 @@ void mbarrier_expect_delivery(void* p, Delivery d) {
   found->second.deliveries.push_back(std::move(d));
 }
 
+void check_delivered() {
+  Executor& e = executor();
+  for (const auto& [p, b] : barriers)
+    for (const Delivery& d : b.deliveries)
+      e.fault = e.message(d.thread, fmt::format("the cluster ends while the TMA load at {} is in flight: nobody has waited for {}",
+                                                place(d.pc), name(b)));
+}
+
+uint32_t shared_address(const void* p) { return uint32_t(executor().place_of(p).at); }
+
 int cluster_rank() { return executor().rank(); }
 int cluster_size() { return executor().ranks; }
 

@@ -12,6 +12,7 @@ namespace graft::emu {
 struct Delivery {
   int bytes;
   const void* pc;
+  int thread;  // that issued it
   int agent;
   uint32_t operation;
   std::function<void()> deliver;
