@@ -10,7 +10,9 @@
 //   wgmma_fence(d, ..)                      before the first one, and again where d or a in registers was written by anything else
 //   wgmma_commit(), wgmma_wait<n>(d, ..)    groups: all but the n latest are done. Until then nobody touches d, or what they read
 //   matrix_descriptor(p, swizzle, leading, stride)   where an operand lies in shared memory; both distances in bytes
-//   registers_increase<n>(), registers_decrease<n>()  setmaxnreg: all threads of a warpgroup; n per thread, a multiple of 8
+//   device_is_hopper()                      for supports(): whether the current device has these instructions
+//   registers_increase<n>(), registers_decrease<n>()  setmaxnreg: all threads of a warpgroup; n per thread, a multiple of 8.
+//                                           The kernel's __launch_bounds__(threads, 1) has to say 1
 //
 // Layouts ("Shared Memory Matrix Layout: Canonical Layouts"), in chunks of 16 bytes, width W = 32, 64 or 128 bytes of the swizzle:
 //   Major::k   eight rows of m (n) lie W bytes apart, in each row k is contiguous; `stride` to the next eight rows. No swizzle: the
@@ -31,6 +33,7 @@
 #include "kernels/common/tma.h"
 
 #if defined(__CUDACC__)
+#include "kernels/runtime/cuda/capability.h"
 // In device code of sm_90a: its instructions exist nowhere else.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define GRAFT_SM_90A

@@ -14,6 +14,10 @@
 // |                  | units of 16 bytes          | two tiles in turns                                                        |
 // | v6 mma           | lines of a and b in units  | mma_loop.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
 // |                  | of 16 bytes                |                                                                           |
+// | v7 wgmma         | as v6, bf16, on Hopper, c  | wgmma_kernels.cuh: TMA fills a ring of tiles, wgmma multiplies from there |
+// |                  | at least 64 x 64           |                                                                           |
+// | v8 persistent    | as v7, lines of c too,     | blocks take tile after tile, pairs share b by multicast, TMA stores c     |
+// |                  | m > 128, k not cut         |                                                                           |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
@@ -129,6 +133,8 @@ using Tile = By<T, supports_tile<T>, tile_product>;
 using Vectorised = By<float, supports_vectorised, vectorised_product>;
 template <class T>
 using Mma = By<T, supports_mma, mma_product>;
+using Wgmma = By<BFloat16, supports_wgmma, wgmma_product>;
+using Persistent = By<BFloat16, supports_persistent, persistent_product>;
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},
@@ -142,6 +148,8 @@ constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, BFloat16>},
     {{4, "register tile"}, Tile<BFloat16>::supports, Tile<BFloat16>::run},
     {{6, "mma bf16"}, Mma<BFloat16>::supports, Mma<BFloat16>::run},
+    {{7, "wgmma"}, Wgmma::supports, Wgmma::run},
+    {{8, "persistent"}, Persistent::supports, Persistent::run},
 };
 
 }  // namespace

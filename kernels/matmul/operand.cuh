@@ -99,14 +99,18 @@ struct Product {
   }
   template <int kWidth>
   __device__ void finish(int g, int i, int j, float (&v)[kWidth]) const {
-    const int64_t at = row(g, i) + j;
+    apply(g, i, j, v);
+    write(c + row(g, i) + j, n - j, v);
+  }
+  template <int kWidth>
+  __device__ void apply(int g, int i, int j, float (&v)[kWidth]) const {
     if (bias) {
 #pragma unroll
       for (int e = 0; e < kWidth; ++e) v[e] += j + e < n ? to_float(bias[g * n + j + e]) : 0.0f;
     }
     if (residual) {
       float r[kWidth];
-      read(r, residual + at, n - j);
+      read(r, residual + row(g, i) + j, n - j);
 #pragma unroll
       for (int e = 0; e < kWidth; ++e) v[e] += r[e];
     }
@@ -115,19 +119,18 @@ struct Product {
       if (activation == Activation::relu && v[e] < 0) v[e] = 0;  // NaN stays
       if (activation == Activation::gelu) v[e] = 0.5f * v[e] * erfcf(-0.70710678f * v[e]);
     }
-    write(c + at, n - j, v);
   }
 
   template <class U, int kWidth>
   __device__ void read(float (&v)[kWidth], const U* p, int count) const {
-    if constexpr (kWidth > 1)
+    if constexpr (kWidth % kVector<U> == 0)
       if (vectors) return load(v, p);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) v[e] = e < count ? to_float(p[e]) : 0.0f;
   }
   template <class U, int kWidth>
   __device__ void write(U* p, int count, const float (&v)[kWidth]) const {
-    if constexpr (kWidth > 1)
+    if constexpr (kWidth % kVector<U> == 0)
       if (vectors) return ::graft::GRAFT_GPU::store(p, v);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e)

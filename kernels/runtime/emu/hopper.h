@@ -13,6 +13,8 @@
 
 namespace graft::emu {
 
+inline bool device_is_hopper() { return true; }
+
 uint32_t shared_address(const void* shared);  // in the window of its block
 int cluster_rank();
 int cluster_size();

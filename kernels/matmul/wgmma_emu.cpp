@@ -1,0 +1,1 @@
+#include "kernels/matmul/wgmma_kernels.cuh"

@@ -1,0 +1,14 @@
+// What the current device can do. Compiled by nvcc only.
+#pragma once
+#include <cuda_runtime.h>
+
+namespace graft::cuda {
+
+// Whether it runs the machine code of sm_90a: wgmma and setmaxnreg exist there and nowhere else, TMA and clusters from there on.
+inline bool device_is_hopper() {
+  int device = 0, major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9;
+}
+
+}  // namespace graft::cuda

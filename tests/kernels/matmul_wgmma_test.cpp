@@ -1,0 +1,60 @@
+// Versions 7 and 8 of matmul and linear on emu, in order and in a random schedule.
+#include "tests/kernels/matmul_check.h"
+
+using namespace graft;
+
+namespace {
+
+void check_transposed(int version, const MatmulParams& p, Inputs inputs) {
+  for (bool ta : {false, true})
+    for (bool tb : {false, true}) {
+      MatmulParams q = p;
+      q.transpose_a = ta, q.transpose_b = tb;
+      check_matmul<BFloat16>(q, inputs, version);
+    }
+}
+
+// Every pass of linear against version 1, on integers: all exact, also in bf16, whose 8 bits hold sums below 256.
+void check_linear(int version, const LinearParams& p) {
+  const auto small = [&](int64_t n, uint64_t key) {
+    std::vector<BFloat16> v;
+    for (int64_t i = 0; i < n; ++i) v.emplace_back(float(int(Philox{key, 0}.below(uint64_t(i), 3)) - 1));
+    return v;
+  };
+  const auto x = small(p.rows * p.in, 1), w = small(p.out * p.in, 2), bias = small(p.out, 3), dy = small(p.rows * p.out, 4);
+  LinearParams plain = p;
+  plain.activation = Activation::none;
+  std::vector<std::vector<BFloat16>> results;
+  for (int v : {1, version}) {
+    std::vector<BFloat16> y(size_t(p.rows * p.out)), dx(x.size()), dw(w.size());
+    call<LinearForward, BFloat16>(Op::linear, Pass::forward, v, 1, y.data(), x.data(), w.data(), bias.data(), p);
+    call<LinearDgrad, BFloat16>(Op::linear, Pass::dgrad, v, 2, dx.data(), dy.data(), w.data(), y.data(), plain);
+    BFloat16* no_bias = nullptr;
+    call<LinearWgrad, BFloat16>(Op::linear, Pass::wgrad, v, 3, dw.data(), no_bias, dy.data(), x.data(), y.data(), plain);
+    for (auto* r : {&y, &dx, &dw}) results.push_back(*r);
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    int wrong = 0;
+    for (size_t j = 0; j < results[i].size(); ++j) wrong += results[i][j].bits != results[i + 3][j].bits;
+    CHECK(wrong == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("wgmma matmul: all transposes, ragged, batched, accumulated, more tiles of k than slots") {
+  check_transposed(7, {2, 72, 136, 104}, Inputs::integers);
+  check_transposed(7, {1, 136, 64, 328, false, false, Write::accumulate}, Inputs::normal);
+  check_matmul<BFloat16>({1, 65, 67, 24, false, true}, Inputs::integers, 7);
+  check_matmul<BFloat16>({1, 64, 64, 1040, true, false}, Inputs::normal, 7);  // two parts of k
+}
+TEST_CASE("persistent matmul: all transposes, ragged, batched, accumulated, more tiles than blocks in turn") {
+  check_transposed(8, {2, 136, 264, 72}, Inputs::integers);
+  check_matmul<BFloat16>({1, 300, 72, 328, false, true, Write::accumulate}, Inputs::normal, 8);
+  check_matmul<BFloat16>({1, 300, 72, 328, false, false}, Inputs::normal, 8);
+  check_matmul<BFloat16>({67, 136, 64, 8, false, true}, Inputs::integers, 8);  // 66 pairs of blocks
+}
+TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
+  check_linear(7, {136, 72, 80, Activation::relu});
+  check_linear(8, {136, 136, 136, Activation::relu});
+}
