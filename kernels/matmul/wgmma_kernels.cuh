@@ -1,12 +1,12 @@
 // Versions 7 and 8 of matmul and linear, on Hopper: wgmma_loop.cuh with two epilogues. Errors as in mma_loop.cuh, u = 0.
 //
 //   v7 wgmma        a block a tile of 128 x 128. The sums go through shared memory as floats, which takes any shape, bias,
-//   residual,
-//                   activation and parts of k; meanwhile the tensor cores of the block stand still
+//                   residual, activation and parts of k; meanwhile the tensor cores of the block stand still
 //   v8 persistent   132 blocks that take tile after tile of 128 x 256: the producer loads the next tile while the consumers
-//                   finish this one. Pairs of blocks, one above the other, form a cluster: each loads half of the tile of b
-//                   and TMA sends it to both, so that L2 delivers a third less. Sums go by stmatrix into swizzled boxes that TMA
-//                   stores, edges clipped; the tiles that run together cover eight rows of tiles: what they read of b stays in L2
+//                   finish this one. Pairs of blocks, one above the other, form a cluster: each loads half of the tile of
+//                   b and TMA sends it to both, so that L2 delivers a third less. Sums go by stmatrix into swizzled boxes
+//                   that TMA stores, edges clipped. Tiles that run together cover eight rows of tiles: b stays in L2
+// Emulated only: no GPU has run these kernels yet.
 #include "kernels/matmul/wgmma_loop.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -134,11 +134,10 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
           uint32_t r[4];
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
-            float(&d)[kTileN8 / 2] = sum;
             const int e = 32 * box + 8 * block + 2 * i;
             const int m = at.m + 64 * consumer + 16 * warp + lane / 4 + i % 2 * 8,
                       n = at.n + 64 * box + 16 * block + i / 2 * 8 + lane % 4 * 2;
-            float v[2] = {d[e], d[e + 1]};
+            float v[2] = {sum[e], sum[e + 1]};
             if (m < p.m && n < p.n) p.apply(at.g, m, n, v);
             r[i] = pack_bf16(v[0], v[1]);
           }

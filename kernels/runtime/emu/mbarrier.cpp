@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "kernels/runtime/emu/emu.h"
 #include "kernels/runtime/emu/executor_state.h"

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <unordered_map>
+#include <utility>
 
 #include "kernels/common/error.h"
 #include "kernels/runtime/emu/emu.h"
@@ -103,7 +105,7 @@ struct Stores {
   std::vector<Store> open;
   std::deque<std::vector<Store>> groups;
 };
-std::vector<Stores> stores;
+std::unordered_map<int, Stores> stores;  // of the threads that have any
 
 void check_box(const char* what, const Box& box, const void* shared, const void* pc) {
   Executor& e = executor();
@@ -193,7 +195,7 @@ TensorMap tensor_map(const Im2colTensor& t) {
   return map;
 }
 
-void reset_tma() { stores.assign(size_t(executor().count * executor().ranks), {}); }
+void reset_tma() { stores.clear(); }
 
 void tma_load_box(void* shared, const TensorMap& map, uint64_t* mbarrier, uint16_t mask, Coordinates at, const void* pc) {
   Pause pause;
@@ -238,23 +240,25 @@ void tma_store_box(const TensorMap& map, const void* shared, Coordinates at, con
     e.check_access(shared, size_t(box.bytes()), false, false, agent, &known, pc, nullptr);
   }
   each_chunk(shared, box.bytes(), [&](InFlight& f) { f.pc = pc, f.thread = e.current, ++f.reads; });
-  stores[size_t(e.current)].open.push_back({box, static_cast<std::byte*>(const_cast<void*>(shared)), pc, operation});
+  stores[e.current].open.push_back({box, static_cast<std::byte*>(const_cast<void*>(shared)), pc, operation});
 }
 
 void tma_store_commit() {
-  Stores& s = stores[size_t(executor().current)];
+  Stores& s = stores[executor().current];
   s.groups.push_back(std::exchange(s.open, {}));
 }
 
 void tma_store_wait_groups(int pending) {
   Pause pause;
-  Stores& s = stores[size_t(executor().current)];
+  Stores& s = stores[executor().current];
   for (; int(s.groups.size()) > pending; s.groups.pop_front())
     for (const Store& store : s.groups.front()) perform(store);
 }
 
 void tma_exit() {
-  Stores& s = stores[size_t(executor().current)];
+  const auto found = stores.find(executor().current);
+  if (found == stores.end()) return;
+  Stores& s = found->second;
   s.groups.push_back(std::exchange(s.open, {}));
   for (const auto& group : s.groups)
     if (!group.empty())

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 #include <deque>
+#include <unordered_map>
+#include <utility>
 
 #include "kernels/common/half.h"
 #include "kernels/common/tensor_map.h"
@@ -59,7 +61,7 @@ struct Warpgroup {
   size_t open = 0;
   int registers = 0;
 };
-std::vector<Warpgroup> warpgroups;
+std::unordered_map<int, Warpgroup> warpgroups;  // by their first thread, those that have used an instruction of this file
 
 // Arrays of a thread that were accumulators since its last fence.
 struct Registers {
@@ -72,19 +74,20 @@ struct ThreadState {
   bool fenced = false;
   std::vector<Registers> registers;
 };
-std::vector<ThreadState> threads;
+std::vector<ThreadState> threads;  // empty until one is used
 
-Warpgroup& own() {
-  Executor& e = executor();
-  return warpgroups[size_t(e.rank() * 8 + e.current % e.count / kThreads)];
-}
 int first_thread() { return executor().current - executor().current % executor().count % kThreads; }
+Warpgroup& own() { return warpgroups[first_thread()]; }
+ThreadState& state_of(int thread) {
+  if (threads.empty()) threads.resize(size_t(executor().count * executor().ranks));
+  return threads[size_t(thread)];
+}
 int own_agent() {
   Executor& e = executor();
   return e.memory.agent(e.rank(), kWarpgroups + e.current % e.count / kThreads);
 }
 Registers* registers_of(int thread, const float* d) {
-  for (Registers& r : threads[size_t(thread)].registers)
+  for (Registers& r : state_of(thread).registers)
     if (r.begin == reinterpret_cast<uintptr_t>(d)) return &r;
   return nullptr;
 }
@@ -187,7 +190,7 @@ void issue(void* const* lanes) {
     if (w.a_registers) op.a_registers.insert(op.a_registers.end(), of(t).a_registers, of(t).a_registers + 4);
     const auto begin = reinterpret_cast<uintptr_t>(op.d[t]);
     Registers* r = registers_of(first_thread() + t, op.d[t]);
-    auto& list = threads[size_t(first_thread() + t)].registers;
+    auto& list = state_of(first_thread() + t).registers;
     if (!r) r = &list.emplace_back(Registers{begin, begin + size_t(w.n) * 2, 0, false, nullptr});
     ++r->in_flight, r->pc = w.pc;
   }
@@ -247,7 +250,7 @@ void count_registers(void* const* lanes) {
   const int pool = 65536 / e.count / 8 * 8 * e.count;
   int sum = 0;
   for (int i = 0; i < e.count / kThreads; ++i) {
-    const int n = warpgroups[size_t(e.rank() * 8 + i)].registers;
+    const int n = warpgroups[e.rank() * e.count + i * kThreads].registers;
     if (!n) return;
     sum += n * kThreads;
   }
@@ -259,12 +262,12 @@ void count_registers(void* const* lanes) {
 }  // namespace
 
 void reset_wgmma() {
-  warpgroups.assign(size_t(executor().ranks * 8), {});
-  threads.assign(size_t(executor().count * executor().ranks), {});
+  warpgroups.clear();
+  threads.clear();
 }
 
 void wgmma_fence_registers() {
-  ThreadState& t = threads[size_t(executor().current)];
+  ThreadState& t = state_of(executor().current);
   t.fenced = true;
   std::erase_if(t.registers, [](const Registers& r) { return r.in_flight == 0; });
 }
@@ -273,7 +276,7 @@ void wgmma_issue(const WgmmaIssue& w, Where where) {
   {
     Pause pause;
     Executor& e = executor();
-    ThreadState& t = threads[size_t(e.current)];
+    ThreadState& t = state_of(e.current);
     const Registers* r = registers_of(e.current, w.d);
     if (!t.fenced) e.fail(fmt::format("wgmma at {}: expected a wgmma_fence() before the first one", place(w.pc)));
     if (r && r->touched)
@@ -287,6 +290,7 @@ void set_registers(int count, bool, Where where) { warpgroup_instruction(count_r
 
 void wgmma_register_access(const void* p, bool write, const void* pc) {
   Executor& e = executor();
+  if (threads.empty()) return;
   for (Registers& r : threads[size_t(e.current)].registers) {
     if (reinterpret_cast<uintptr_t>(p) < r.begin || reinterpret_cast<uintptr_t>(p) >= r.end) continue;
     if (r.in_flight) {
