@@ -8,10 +8,10 @@
 // | v5 vectorised    | fp32, lines in units of 16 bytes        | vectorised_loop.cuh                                          |
 // | v6 mma           | as v5; in fp32 by request (rounds to    | mma_loop.cuh: tensor cores; weight gradients cut k, the      |
 // |                  | tf32)                                   | number of rows, into parts (split.cuh)                       |
-// | v7 wgmma         | bf16 on Hopper, c at least 64 x 64      | wgmma_kernels.cuh                                            |
-// | v8 persistent    | as v7, c more than 128 rows, k in one   | the same, persistent                                         |
-// |                  | part                                    |                                                              |
-// relu's gradient and dbias: gradient.cuh. Emulated only: no GPU has run these kernels yet.
+// | v7 wgmma         | as v6, on Hopper, c at least 64 x 64;   | wgmma_kernels.cuh                                            |
+// |                  | fp32: forward                           |                                                              |
+// | v8 persistent    | as v7, bf16, c more than 128 rows, k in one   | the same, persistent | |                  | part | | relu's
+// gradient and dbias: gradient.cuh. Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/gradient.cuh"
@@ -63,13 +63,15 @@ using Tile = By<T, supports_tile<T>, tile_product>;
 using Vectorised = By<float, supports_vectorised, vectorised_product>;
 template <class T>
 using Mma = By<T, supports_mma, mma_product>;
-using Wgmma = By<BFloat16, supports_wgmma, wgmma_product>;
+template <class T>
+using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
     {{1, "register tile"}, Tile<float>::supports_forward, Tile<float>::forward},
     {{5, "vectorised"}, Vectorised::supports_forward, Vectorised::forward},
     {{6, "mma tf32", true}, Mma<float>::supports_forward, Mma<float>::forward},
+    {{7, "wgmma tf32", true}, Wgmma<float>::supports_forward, Wgmma<float>::forward},
 };
 constexpr Rung<LinearDgrad<float>> kDgrad[] = {
     {{1, "register tile"}, Tile<float>::supports_dgrad, Tile<float>::dgrad},
@@ -84,20 +86,20 @@ constexpr Rung<LinearWgrad<float>> kWgrad[] = {
 constexpr Rung<LinearForward<BFloat16>> kForwardBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_forward, Tile<BFloat16>::forward},
     {{6, "mma bf16"}, Mma<BFloat16>::supports_forward, Mma<BFloat16>::forward},
-    {{7, "wgmma"}, Wgmma::supports_forward, Wgmma::forward},
-    {{8, "persistent"}, Persistent::supports_forward, Persistent::forward},
+    {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_forward, Wgmma<BFloat16>::forward},
+    {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
 };
 constexpr Rung<LinearDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_dgrad, Tile<BFloat16>::dgrad},
     {{6, "mma bf16"}, Mma<BFloat16>::supports_dgrad, Mma<BFloat16>::dgrad},
-    {{7, "wgmma"}, Wgmma::supports_dgrad, Wgmma::dgrad},
-    {{8, "persistent"}, Persistent::supports_dgrad, Persistent::dgrad},
+    {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_dgrad, Wgmma<BFloat16>::dgrad},
+    {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
 };
 constexpr Rung<LinearWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_wgrad, Tile<BFloat16>::wgrad},
     {{6, "mma bf16"}, Mma<BFloat16>::supports_wgrad, Mma<BFloat16>::wgrad},
-    {{7, "wgmma"}, Wgmma::supports_wgrad, Wgmma::wgrad},
-    {{8, "persistent"}, Persistent::supports_wgrad, Persistent::wgrad},
+    {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_wgrad, Wgmma<BFloat16>::wgrad},
+    {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
 };
 
 }  // namespace

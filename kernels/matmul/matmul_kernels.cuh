@@ -14,10 +14,11 @@
 // |                  | units of 16 bytes          | two tiles in turns                                                        |
 // | v6 mma           | lines of a and b in units  | mma_loop.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
 // |                  | of 16 bytes                |                                                                           |
-// | v7 wgmma         | as v6, bf16, on Hopper, c  | wgmma_kernels.cuh: TMA fills a ring of tiles, wgmma multiplies from there |
-// |                  | at least 64 x 64           |                                                                           |
-// | v8 persistent    | as v7, lines of c too,     | blocks take tile after tile, pairs share b by multicast, TMA stores c     |
-// |                  | m > 128, k not cut         |                                                                           |
+// | v7 wgmma         | as v6, on Hopper, c at     | wgmma_kernels.cuh: TMA fills a ring of tiles, wgmma multiplies from there |
+// |                  | least 64 x 64; fp32: a not |                                                                           |
+// |                  | transposed, b transposed   |                                                                           |
+// | v8 persistent    | as v7, bf16, lines of c    | blocks take tile after tile, pairs share b by multicast, TMA stores c     |
+// |                  | too, m > 128, k not cut    |                                                                           |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
@@ -133,7 +134,8 @@ using Tile = By<T, supports_tile<T>, tile_product>;
 using Vectorised = By<float, supports_vectorised, vectorised_product>;
 template <class T>
 using Mma = By<T, supports_mma, mma_product>;
-using Wgmma = By<BFloat16, supports_wgmma, wgmma_product>;
+template <class T>
+using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product>;
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
@@ -143,13 +145,14 @@ constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{4, "register tile"}, Tile<float>::supports, Tile<float>::run},
     {{5, "vectorised"}, Vectorised::supports, Vectorised::run},
     {{6, "mma tf32", true}, Mma<float>::supports, Mma<float>::run},
+    {{7, "wgmma tf32", true}, Wgmma<float>::supports, Wgmma<float>::run},
 };
 constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, BFloat16>},
     {{4, "register tile"}, Tile<BFloat16>::supports, Tile<BFloat16>::run},
     {{6, "mma bf16"}, Mma<BFloat16>::supports, Mma<BFloat16>::run},
-    {{7, "wgmma"}, Wgmma::supports, Wgmma::run},
-    {{8, "persistent"}, Persistent::supports, Persistent::run},
+    {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports, Wgmma<BFloat16>::run},
+    {{8, "persistent bf16"}, Persistent::supports, Persistent::run},
 };
 
 }  // namespace

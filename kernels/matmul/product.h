@@ -55,7 +55,9 @@ bool supports_mma(const MatrixProduct<float>&);  // v6; rounds its inputs to tf3
 bool supports_mma(const MatrixProduct<BFloat16>&);
 void mma_product(Context&, const MatrixProduct<float>&);
 void mma_product(Context&, const MatrixProduct<BFloat16>&);
-bool supports_wgmma(const MatrixProduct<BFloat16>&);  // v7, Hopper
+bool supports_wgmma(const MatrixProduct<float>&);  // v7, Hopper; a and b along k, cut to tf32
+bool supports_wgmma(const MatrixProduct<BFloat16>&);
+void wgmma_product(Context&, const MatrixProduct<float>&);
 void wgmma_product(Context&, const MatrixProduct<BFloat16>&);
 bool supports_persistent(const MatrixProduct<BFloat16>&);  // v8, Hopper
 void persistent_product(Context&, const MatrixProduct<BFloat16>&);

@@ -1,4 +1,5 @@
-// Versions 7 and 8 of matmul and linear, on Hopper: wgmma_loop.cuh with two epilogues. Errors as in mma_loop.cuh, u = 0.
+// Versions 7 and 8 of matmul and linear, on Hopper: wgmma_loop.cuh with two epilogues. Errors as in mma_loop.cuh, where for tf32
+// u = 2^-10: wgmma cuts what mma_loop.cuh rounds.
 //
 //   v7 wgmma        a block a tile of 128 x 128. The sums go through shared memory as floats, which takes any shape, bias,
 //                   residual, activation and parts of k; meanwhile the tensor cores of the block stand still
@@ -14,14 +15,16 @@ namespace {
 
 constexpr int kTileN7 = 128, kTileN8 = 256;
 constexpr int kOutLine = kTileN7 + 8;  // floats; + 8: the rows of half a warp meet all banks
-static_assert(sizeof(Ring<kTileN7>::a) + sizeof(Ring<kTileN7>::b) >= sizeof(float) * kTileM * kOutLine);
+static_assert(2 * kStages * kTileM * kLine >= int(sizeof(float)) * kTileM * kOutLine);
 
 template <class P>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
     product_v7_wgmma(P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
 #if defined(GRAFT_SM_90A)
+  using T = typename P::Element;
+  constexpr int kDepth = kPerLine<T>;
   constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
-  auto& s = aligned_shared<Ring<kTileN7>>();
+  auto& s = aligned_shared<Ring<T, kTileN7>>();
   init_ring(s, kConsumerWarps);
   __syncthreads();
   const Corner corner = corner_of_block<kTileM>(p.m, p.n);
@@ -36,10 +39,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       uint64_t* const full = &s.full[slot.index];
       mbarrier_wait(&s.empty[slot.index], slot.parity ^ 1);
       mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
-      load_operand<kA, kTileM>(s.a[slot.index], corner.m, k, g,
-                               [&](BFloat16* to, auto... at) { tma_load(to, map_a, full, at...); });
-      load_operand<kB, kTileN7>(s.b[slot.index], corner.n, k, g,
-                                [&](BFloat16* to, auto... at) { tma_load(to, map_b, full, at...); });
+      load_operand<kA, kTileM>(s.a[slot.index], corner.m, k, g, [&](T* to, auto... at) { tma_load(to, map_a, full, at...); });
+      load_operand<kB, kTileN7>(s.b[slot.index], corner.n, k, g, [&](T* to, auto... at) { tma_load(to, map_b, full, at...); });
     }
     return;
   }
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     *reinterpret_cast<float2*>(out + row * kOutLine + column) = make_float2(sum[i], sum[i + 1]);
   }
   __syncwarp();  // a warp stores the rows that it has made
-  constexpr int kWidth = kVector<BFloat16>, kPerRow = kTileN7 / kWidth;
+  constexpr int kWidth = kVector<T>, kPerRow = kTileN7 / kWidth;
   for (int i = lane; i < 16 * kPerRow; i += 32) {
     const int row = 16 * warp + i / kPerRow, column = i % kPerRow * kWidth;
     const int m = corner.m + 64 * consumer + row, n = corner.n + column;
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
 }
 
 // Two boxes of 64 x 64 for each consumer, in turns.
-struct alignas(1024) PersistentShared : Ring<kTileN8> {
+struct alignas(1024) PersistentShared : Ring<BFloat16, kTileN8> {
   alignas(1024) BFloat16 out[kConsumers][2][64 * 64];
 };
 
@@ -92,11 +93,11 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
                           const __grid_constant__ TensorMap map_c) {
 #if defined(GRAFT_SM_90A)
   constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
-  constexpr int kHalfN = kTileN8 / 2;
+  constexpr int kHalfN = kTileN8 / 2, kDepth = kPerLine<BFloat16>;
   auto& s = aligned_shared<PersistentShared>();
   const int rank = cluster_rank(), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
   const int steps = (p.k + kDepth - 1) / kDepth, first = int(blockIdx.x) / 2, stride = int(gridDim.x) / 2;
-  init_ring<kTileN8>(s, 2 * kConsumerWarps);
+  init_ring<BFloat16, kTileN8>(s, 2 * kConsumerWarps);
   cluster_sync();
   Slot slot;
   if (warpgroup == 0) {
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     for (int item = first; item < items; item += stride) {
       const Item at = item_of(item, p.m, p.n, rank);
       float sum[kTileN8 / 2];
-      multiply_ring<kA, kB>(sum, static_cast<Ring<kTileN8>&>(s), slot, steps, consumer, [&](int index) {
+      multiply_ring<kA, kB>(sum, static_cast<Ring<BFloat16, kTileN8>&>(s), slot, steps, consumer, [&](int index) {
         if (lane < 2) mbarrier_arrive_remote(&s.empty[index], lane);
       });
 #pragma unroll
@@ -160,7 +161,9 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
 }
 
 // How much of k a block of v7 sums.
+template <class T>
 int part_of_k(int64_t groups, int64_t m, int64_t n, int64_t k, SplitK split) {
+  constexpr int kDepth = kPerLine<T>;
   constexpr int64_t kFill = 132;  // multiprocessors of an H100
   constexpr int kLeast = 8;       // tiles of k that are worth a block
   const int64_t tiles = groups * ceil_div(m, kTileM) * ceil_div(n, kTileN7);
@@ -170,17 +173,18 @@ int part_of_k(int64_t groups, int64_t m, int64_t n, int64_t k, SplitK split) {
 
 template <class P>
 void run_v7(Context& context, P p, SplitK split) {
-  p.k_part = part_of_k(p.groups, p.m, p.n, p.k, split);
+  using T = typename P::Element;
+  p.k_part = part_of_k<T>(p.groups, p.m, p.n, p.k, split);
   const int parts = int(ceil_div(p.k, p.k_part));
   const auto map_a = operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups);
   const auto map_b = operand_map<decltype(p.b), kTileN7>(p.b, p.n, p.k, p.groups);
   const dim3 grid(unsigned(ceil_div(p.m, kTileM) * ceil_div(p.n, kTileN7)), unsigned(parts), unsigned(p.groups));
-  constexpr size_t kShared = aligned_shared_bytes<Ring<kTileN7>>;
+  constexpr size_t kShared = aligned_shared_bytes<Ring<T, kTileN7>>;
   if (parts == 1) return launch(product_v7_wgmma<P>, grid, kWgmmaThreads, kShared, context, p, map_a, map_b);
   const auto partial = device_scratch<float>(context, size_t(parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
   p.partial = partial.get();
   launch(product_v7_wgmma<P>, grid, kWgmmaThreads, kShared, context, p, map_a, map_b);
-  launch_threads(context, int64_t(p.groups) * p.m * ceil_div(p.n, kVector<BFloat16>), sum_parts_v1<P>, p, parts);
+  launch_threads(context, int64_t(p.groups) * p.m * ceil_div(p.n, kVector<T>), sum_parts_v1<P>, p, parts);
 }
 
 template <class P>
@@ -195,22 +199,32 @@ void run_v8(Context& context, const P& p) {
                  aligned_shared_bytes<PersistentShared>, context, p, index_32(items), map_a, map_b, map_c);
 }
 
-}  // namespace
-
 // Half of a tile at least: for less, version 6 has smaller ones.
-bool supports_wgmma(const MatrixProduct<BFloat16>& p) {
+template <class T>
+bool accepts(const MatrixProduct<T>& p) {
   const MatmulParams& s = p.shape;
   return aligned_lines(p) && s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
 }
+
+}  // namespace
+
+bool supports_wgmma(const MatrixProduct<BFloat16>& p) { return accepts(p); }
 void wgmma_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_operands(p, [&](const auto& product) { run_v7(context, product, p.split); });
+}
+bool supports_wgmma(const MatrixProduct<float>& p) { return accepts(p) && !p.shape.transpose_a && p.shape.transpose_b; }
+void wgmma_product(Context& context, const MatrixProduct<float>& p) {
+  with_operands(p, [&]<class P>(const P& product) {
+    if constexpr (decltype(product.a)::kAlong == Along::k && decltype(product.b)::kAlong == Along::k)
+      run_v7(context, product, p.split);
+  });
 }
 
 // Whole lines of c for TMA, more than one row of tiles for a pair of blocks, and k in one part.
 bool supports_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
-  return supports_wgmma(p) && is_aligned_16(p.c) && s.n % 8 == 0 && s.m > kTileM &&
-         part_of_k(s.batch, s.m, s.n, s.k, p.split) >= s.k;
+  return accepts(p) && is_aligned_16(p.c) && s.n % 8 == 0 && s.m > kTileM &&
+         part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split) >= s.k;
 }
 void persistent_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_operands(p, [&](const auto& product) { run_v8(context, product); });

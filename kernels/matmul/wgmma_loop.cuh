@@ -1,7 +1,8 @@
-// The tensor-core loop of Hopper: bf16 tiles brought by TMA into a ring of shared memory, multiplied by wgmma straight from there.
-// What versions 7 and 8 share.
+// The tensor-core loop of Hopper: tiles brought by TMA into a ring of shared memory, multiplied by wgmma straight from there; bf16
+// tensors, or fp32 tensors along k, of which wgmma sees the upper 19 bits (tf32, cut). What versions 7 and 8 share.
 //
-//   ring       kStages slots of a tile of a, 128 x 64, and one of b, kTileN x 64. Two mbarriers a slot: `full` ends its phase when
+//   ring       kStages slots of a tile of a, 128 by 128 bytes of k, and one of b, kTileN by 128 bytes. Two mbarriers a slot: `full`
+//   ends its phase when
 //              the bytes have come, `empty` when every warp that reads it is done. One thread fills, 256 multiply; nobody else
 //              waits
 //   operands   tiles lie as in memory, lines along k or along m (n): the descriptor of wgmma transposes for free. 128-byte lines,
@@ -15,13 +16,15 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kTileM = 128, kDepth = 64, kStages = 4;
+constexpr int kTileM = 128, kStages = 4;
 constexpr int kConsumers = 2, kWgmmaThreads = 128 * (1 + kConsumers), kConsumerWarps = 4 * kConsumers;
 constexpr int kLine = 128, kEight = 8 * kLine;  // bytes of a line of a tile; of eight
+template <class T>
+constexpr int kPerLine = kLine / int(sizeof(T));  // elements of a line, and of k in a tile
 
-template <int kTileN>
+template <class T, int kTileN>
 struct alignas(1024) Ring {
-  BFloat16 a[kStages][kTileM * kDepth], b[kStages][kTileN * kDepth];
+  T a[kStages][kTileM * kPerLine<T>], b[kStages][kTileN * kPerLine<T>];
   uint64_t full[kStages], empty[kStages];
 };
 
@@ -36,39 +39,42 @@ struct Slot {
 template <Along kAlong>
 constexpr Major kMajor = kAlong == Along::k ? Major::k : Major::mn;
 
-// An operand of `outers` by k of each group, in boxes of kRows by 64 of k: one box of kRows lines, or one for each 64 of the outer
-// index.
+// An operand of `outers` by k of each group, in boxes of kRows by a line of k: one box of kRows lines, or one for each line of the
+// outer index.
 template <class Operand, int kRows>
 TensorMap operand_map(const Operand& o, int outers, int k, int groups) {
+  using T = typename Operand::Element;
   constexpr bool kAlongK = Operand::kAlong == Along::k;
+  constexpr int64_t kBytes = sizeof(T);
   return tensor_map(TiledTensor{o.x,
-                                DType::bf16,
+                                dtype_of<T>,
                                 3,
                                 {kAlongK ? k : outers, kAlongK ? outers : k, groups},
-                                {2 * o.line, 2 * o.group},
-                                {64, kAlongK ? kRows : 64, 1},
+                                {kBytes * o.line, kBytes * o.group},
+                                {kPerLine<T>, kAlongK ? kRows : kPerLine<T>, 1},
                                 Swizzle::b128});
 }
-template <Along kAlong, int kRows, class Load>
-__device__ void load_operand(BFloat16* tile, int outer, int k, int g, Load load) {
+template <Along kAlong, int kRows, class T, class Load>
+__device__ void load_operand(T* tile, int outer, int k, int g, Load load) {
+  constexpr int kLength = kPerLine<T>;
   if constexpr (kAlong == Along::k) {
     load(tile, k, outer, g);
   } else {
 #pragma unroll
-    for (int i = 0; i < kRows / 64; ++i) load(tile + i * 64 * kDepth, outer + 64 * i, k, g);
+    for (int i = 0; i < kRows / kLength; ++i) load(tile + i * kLength * kLength, outer + kLength * i, k, g);
   }
 }
 
-// The descriptor of a tile at its first 16 of k, and how far the next 16 are, in its units of 16 bytes.
-template <Along kAlong>
-__device__ uint64_t operand_descriptor(const BFloat16* tile) {
-  return matrix_descriptor(tile, Swizzle::b128, 64 * kLine, kEight);
+// The descriptor of a tile at its first 32 bytes of k, and how far the next are, in its units of 16 bytes.
+template <class T>
+__device__ uint64_t operand_descriptor(const T* tile) {
+  return matrix_descriptor(tile, Swizzle::b128, kPerLine<T> * kLine, kEight);
 }
 template <Along kAlong>
-constexpr int kStep16 = (kAlong == Along::k ? 32 : 16 * kLine) / 16;
+constexpr unsigned kNextOperand = (kAlong == Along::k ? 32 : 16 * kLine) / 16;
 
-template <int kTileN>
-__device__ void init_ring(Ring<kTileN>& s, int readers) {
+template <class T, int kTileN>
+__device__ void init_ring(Ring<T, kTileN>& s, int readers) {
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) mbarrier_init(&s.full[i], 1), mbarrier_init(&s.empty[i], readers);
     fence_mbarrier_init();
@@ -77,18 +83,18 @@ __device__ void init_ring(Ring<kTileN>& s, int readers) {
 
 // sum = the consumer's 64 rows of a times b over `steps` tiles of k. One product is under way while the next is issued; then the
 // slot before is given back: release(slot index), by each warp.
-template <Along kAlongA, Along kAlongB, int kTileN, class Release>
-__device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<kTileN>& s, Slot& slot, int steps, int consumer, Release release) {
-  const uint64_t a0 = operand_descriptor<kAlongA>(s.a[0] + consumer * 64 * kDepth), b0 = operand_descriptor<kAlongB>(s.b[0]);
+template <Along kAlongA, Along kAlongB, class T, int kTileN, class Release>
+__device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<T, kTileN>& s, Slot& slot, int steps, int consumer, Release release) {
+  const uint64_t a0 = operand_descriptor(s.a[0] + consumer * 64 * kPerLine<T>), b0 = operand_descriptor(s.b[0]);
   int before = 0;
   for (int step = 0; step < steps; ++step) {
     mbarrier_wait(&s.full[slot.index], slot.parity);
     const uint64_t a = a0 + unsigned(slot.index) * (sizeof(s.a[0]) / 16), b = b0 + unsigned(slot.index) * (sizeof(s.b[0]) / 16);
     wgmma_fence(sum);
 #pragma unroll
-    for (int i = 0; i < kDepth / 16; ++i)
-      wgmma<BFloat16, kMajor<kAlongA>, kMajor<kAlongB>>(sum, a + unsigned(i * kStep16<kAlongA>), b + unsigned(i * kStep16<kAlongB>),
-                                                        step > 0 || i > 0);
+    for (unsigned i = 0; i < kLine / 32; ++i)
+      wgmma<T, kMajor<kAlongA>, kMajor<kAlongB>>(sum, a + i * kNextOperand<kAlongA>, b + i * kNextOperand<kAlongB>,
+                                                 step > 0 || i > 0);
     wgmma_commit();
     wgmma_wait<1>(sum);
     if (step > 0) release(before);

@@ -58,3 +58,13 @@ TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
   check_linear(7, {136, 72, 80, Activation::relu});
   check_linear(8, {136, 136, 136, Activation::relu});
 }
+TEST_CASE("wgmma matmul tf32, along k") {
+  check_matmul<float>({2, 72, 136, 104, false, true}, Inputs::integers, 7);
+  check_matmul<float>({1, 65, 67, 132, false, true, Write::accumulate}, Inputs::normal, 7);
+  CHECK_THROWS_AS(
+      ([] {
+        std::vector<float> x(64 * 64);
+        call<MatmulForward, float>(Op::matmul, Pass::forward, 7, 0, x.data(), x.data(), x.data(), MatmulParams{1, 64, 64, 64});
+      }()),
+      ConfigError);
+}
