@@ -332,6 +332,16 @@ TEST_CASE("tma: swizzles of 32, 64 and 128 bytes") {
 }
 
 TEST_CASE("tma: im2col patches, with padding, stride and dilation") {
+  // A series [N, W, C] of 3 x 7 x 4, five taps two apart with padding 3: patches of the third tap.
+  std::vector<float> x = numbers(3 * 7 * 4), out(16 * 4);
+  const TensorMap map = tensor_map(Im2colTensor{x.data(), DType::f32, 3, {4, 7, 3}, {16, 112}, {-3}, {3 - 8}, 4, 16});
+  Context c(1);
+  launch(load_box<3, true>, 1, 32, kBytes, c, out.data(), map, 256, 0, 1 - 3, 1, 0, 0, 4, 0);  // output 1 of series 1
+  for (int i = 0; i < 16; ++i)
+    for (int k = 0; k < 4; ++k) {
+      const int o = 5 + 1 + i, w = o % 5 - 3 + 4, n = o / 5;  // 7 + 2 * 3 - 8 = 5 outputs a series
+      CHECK(out[size_t(4 * i + k)] == (w >= 0 && w < 7 && n < 3 ? x[size_t((n * 7 + w) * 4 + k)] : 0.0f));
+    }
   check_im2col(1, 1, Swizzle::none);
   check_im2col(2, 1, Swizzle::b32);
   check_im2col(1, 2, Swizzle::b64);

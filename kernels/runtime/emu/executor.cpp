@@ -99,7 +99,7 @@ bool Executor::complete(WarpMeeting& m, int first) {
   }
   for (int l = 0; l < 32; ++l) {
     if (!(m.arrived >> l & 1)) continue;
-    Thread& t = threads[size_t(first + l)];
+    Thread& t = threads.data()[first + l];
     if (m.op == WarpOp::shuffle) {
       if (!(m.arrived >> m.sources[l] & 1)) {
         fault = message(first + l, fmt::format("shuffle from lane {}, which {} at {}", m.sources[l],

@@ -101,7 +101,7 @@ void arrive(void* p, int bytes, const char* use, const Where& where) {
 void reset_mbarriers() {
   barriers.clear();
   cluster = {};
-  cluster.phase_of.assign(size_t(executor().count * executor().ranks), 0);
+  cluster.phase_of.assign(size_t(executor().count) * size_t(executor().ranks), 0);
 }
 
 void mbarrier_init(uint64_t* p, int arrivals, Where where) {

@@ -24,7 +24,7 @@ void MemoryCheck::start_launch(int block_threads, int ranks, int agents) {
 
 void MemoryCheck::start_cluster(uint32_t cluster) {
   cluster_ = cluster;
-  const size_t n = size_t(threads_ + ranks_ * agents_);
+  const size_t n = size_t(threads_) + size_t(ranks_) * size_t(agents_);
   clock_.assign(n, 1);
   barrier_clock_.assign(n, 0);
   proxy_fenced_.assign(n, 0);
@@ -83,7 +83,7 @@ MemoryCheck::Clock MemoryCheck::known(int first, int n) const {
   Clock least(clock_.size(), std::numeric_limits<uint32_t>::max());
   for (int t = first; t < first + n; ++t) {
     const Clock& of = known_[size_t(t)];
-    const size_t begin = size_t(rank(t) * block_threads_), end = begin + size_t(block_threads_);
+    const size_t begin = size_t(rank(t)) * size_t(block_threads_), end = begin + size_t(block_threads_);
     const uint32_t own = least[size_t(t)];
     for (size_t i = 0; i < least.size(); ++i) {
       uint32_t v = of.empty() ? 0 : of[i];

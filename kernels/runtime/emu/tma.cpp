@@ -61,17 +61,15 @@ struct Box {
     const int elements = map.row_bytes() / map.element_bytes();
     if (map.im2col) {  // pixel i in the box of all pixels, then the offset
       const int spatial = t.rank - 2;
-      int64_t p[4];
-      for (int d = 0; d < spatial + 1; ++d) p[d] = at.at[1 + d];
-      for (int64_t carry = i, d = 0; d < spatial; ++d) {
-        const int64_t low = map.lower[d], high = t.size[1 + d] - 1 + map.upper[d], step = t.step[1 + d];
-        const int64_t length = (high - low) / step + 1, place = (p[d] - low) / step + carry;
-        p[d] = low + (p[d] - low) % step + place % length * step;
-        carry = place / length;
-        if (d + 1 == spatial) p[spatial] += carry;
-      }
+      int64_t carry = i;
       c[0] = at.at[0];
-      for (int d = 0; d < spatial + 1; ++d) c[1 + d] = p[d] + (d < spatial ? at.at[t.rank + d] : 0);
+      for (int d = 0; d < spatial; ++d) {
+        const int64_t low = map.lower[d], high = t.size[1 + d] - 1 + map.upper[d], step = t.step[1 + d];
+        const int64_t start = at.at[1 + d] - low, length = (high - low) / step + 1, place = start / step + carry;
+        c[1 + d] = low + start % step + place % length * step + at.at[t.rank + d];
+        carry = place / length;
+      }
+      c[1 + spatial] = at.at[1 + spatial] + carry;
     } else {
       c[0] = at.at[0];
       for (int d = 1; d < t.rank; ++d) {
@@ -214,7 +212,7 @@ void tma_load_box(void* shared, const TensorMap& map, uint64_t* mbarrier, uint16
     known = e.memory.known(e.current, 1);
     for (int i = 0, rows = map.rows(); i < rows; ++i)
       if (const Row r = box.row(i); r.inside)
-        e.check_access(r.global, size_t(r.inside * map.element_bytes()), false, false, agent, &known, pc, nullptr);
+        e.check_access(r.global, size_t(r.inside) * size_t(map.element_bytes()), false, false, agent, &known, pc, nullptr);
   }
   for (int r = 0; r < e.ranks; ++r) {
     if (!(mask >> r & 1)) continue;

@@ -79,7 +79,7 @@ std::vector<ThreadState> threads;  // empty until one is used
 int first_thread() { return executor().current - executor().current % executor().count % kThreads; }
 Warpgroup& own() { return warpgroups[first_thread()]; }
 ThreadState& state_of(int thread) {
-  if (threads.empty()) threads.resize(size_t(executor().count * executor().ranks));
+  if (threads.empty()) threads.resize(size_t(executor().count) * size_t(executor().ranks));
   return threads[size_t(thread)];
 }
 int own_agent() {
@@ -116,32 +116,32 @@ void multiply(const Op& op) {
     std::memcpy(&bits, window + o.place(mn, k), size_t(bytes));
     return value(w.type, bits);
   };
-  std::vector<double> a(size_t(kM * depth)), b(size_t(depth * w.n)), sum(size_t(kM * w.n), 0.0);
+  std::vector<double> values(size_t(kM + w.n) * size_t(depth) + kM * size_t(w.n), 0.0);
+  double *const a = values.data(), *const b = a + kM * depth, *const sum = b + w.n * depth;
   const Operand oa(w.a, w.a_along_m, bytes), ob(w.b, w.b_along_n, bytes);
   if (w.a_registers) {
     for (int t = 0; t < kThreads; ++t)
       for (int r = 0; r < 4; ++r)
         for (int e = 0; e < pack; ++e) {
           const int row = t / 32 * 16 + t % 32 / 4 + r % 2 * 8, k = t % 4 * pack + e + r / 2 * (depth / 2);
-          a[size_t(row * depth + k)] = value(w.type, op.a_registers[size_t(4 * t + r)] >> (16 * e) & (bytes == 2 ? 0xffffu : ~0u));
+          a[row * depth + k] = value(w.type, op.a_registers.data()[4 * t + r] >> (16 * e) & (bytes == 2 ? 0xffffu : ~0u));
         }
   } else {
     for (int i = 0; i < kM; ++i)
-      for (int k = 0; k < depth; ++k) a[size_t(i * depth + k)] = load(oa, i, k);
+      for (int k = 0; k < depth; ++k) a[i * depth + k] = load(oa, i, k);
   }
   for (int k = 0; k < depth; ++k)
-    for (int j = 0; j < w.n; ++j) b[size_t(k * w.n + j)] = load(ob, j, k);
+    for (int j = 0; j < w.n; ++j) b[k * w.n + j] = load(ob, j, k);
   if (w.accumulate)
-    for (int t = 0; t < kThreads; ++t) each_sum(w.n, t, [&](int i, int row, int j) { sum[size_t(row * w.n + j)] = op.d[t][i]; });
+    for (int t = 0; t < kThreads; ++t) each_sum(w.n, t, [&](int i, int row, int j) { sum[row * w.n + j] = op.d[t][i]; });
   for (int i = 0; i < kM; ++i) {
-    double* const s = sum.data() + i * w.n;
+    double* const s = sum + i * w.n;
     for (int k = 0; k < depth; ++k) {
-      const double x = a[size_t(i * depth + k)], *y = b.data() + k * w.n;
+      const double x = a[i * depth + k], *y = b + k * w.n;
       for (int j = 0; j < w.n; ++j) s[j] += x * y[j];
     }
   }
-  for (int t = 0; t < kThreads; ++t)
-    each_sum(w.n, t, [&](int i, int row, int j) { op.d[t][i] = float(sum[size_t(row * w.n + j)]); });
+  for (int t = 0; t < kThreads; ++t) each_sum(w.n, t, [&](int i, int row, int j) { op.d[t][i] = float(sum[row * w.n + j]); });
 }
 
 // Keeps what d holds and makes it NaN, unless an earlier instruction in flight makes it.
