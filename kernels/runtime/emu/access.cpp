@@ -147,7 +147,10 @@ void access(const void* address, size_t bytes, bool write, bool atomic, const vo
   const auto inside = [&](const void* object, size_t n) {
     return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(object) < n;
   };
-  if (Fiber::on_stack(address)) return wgmma_register_access(address, write, pc);
+  if (Fiber::on_stack(address)) {
+    if (e.accumulators) wgmma_register_access(address, write, pc);
+    return;
+  }
   if (inside(&threadIdx, sizeof threadIdx) || inside(&blockIdx, sizeof blockIdx) || inside(&blockDim, sizeof blockDim) ||
       inside(&gridDim, sizeof gridDim) || inside(e.launch->params, e.launch->params_bytes) || inside(e.launch, sizeof *e.launch))
     return;

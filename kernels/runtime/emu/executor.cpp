@@ -40,14 +40,6 @@ uint3 coordinates(uint64_t i, dim3 d) { return {unsigned(i % d.x), unsigned(i / 
 
 }  // namespace
 
-Executor& executor() {
-  static Executor* e = new Executor;
-  return *e;
-}
-
-Pause::Pause() { executor().observing = false; }
-Pause::~Pause() { executor().observing = options().check_memory; }
-
 std::string Executor::at(int thread) const {
   const uint3 i = threads[size_t(thread)].index;
   return fmt::format("thread ({},{},{})", i.x, i.y, i.z);

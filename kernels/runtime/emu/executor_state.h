@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/emu/emu.h"
 #include "kernels/runtime/emu/executor.h"
 #include "kernels/runtime/emu/fiber.h"
 #include "kernels/runtime/emu/memory_check.h"
@@ -92,6 +93,7 @@ struct Executor {
   std::optional<std::string> fault;
   MemoryCheck memory;
   bool observing = false;                  // kernel code is running: hooks report
+  bool accumulators = false;               // wgmma is used: accesses of stacks matter too
   std::map<uintptr_t, uintptr_t> visible;  // begin -> end
 
   int rank_of(int thread) const { return thread / count; }
@@ -130,12 +132,15 @@ struct Executor {
   bool complete(WarpMeeting&, int first_thread);
   void complete(Block&, int id);
 };
-Executor& executor();
+inline Executor& executor() {
+  static Executor* const e = new Executor;
+  return *e;
+}
 
 // While the executor works for a thread, accesses are its own.
 struct Pause {
-  Pause();
-  ~Pause();
+  Pause() { executor().observing = false; }
+  ~Pause() { executor().observing = options().check_memory; }
 };
 
 // Called when a cluster starts, and when a thread exits (what it has left unfinished is a fault).

@@ -45,21 +45,7 @@ namespace graft::emu {
 namespace {
 
 constexpr size_t kGuardBytes = 4096;  // below each stack: an overflow faults
-std::byte* pool = nullptr;
 int taken = 0;
-
-std::byte* take_stack() {
-  constexpr size_t kBytes = Fiber::kStackBytes * Fiber::kMaxFibers;
-  if (!pool) {
-    void* p = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    check<Error>(p != MAP_FAILED, "emu: the system refused {} MiB for the stacks of fibers", kBytes >> 20);
-    pool = static_cast<std::byte*>(p);
-  }
-  check<InternalError>(taken < Fiber::kMaxFibers, "emu: more fibers than threads of a cluster");
-  std::byte* stack = pool + Fiber::kStackBytes * size_t(taken++);
-  mprotect(stack, kGuardBytes, PROT_NONE);
-  return stack;
-}
 
 #if defined(__SANITIZE_ADDRESS__)
 const void* scheduler_stack = nullptr;
@@ -79,7 +65,18 @@ void enter() {
 
 }  // namespace
 
-bool Fiber::on_stack(const void* p) { return pool && p >= pool && p < pool + kStackBytes * kMaxFibers; }
+std::byte* Fiber::take_stack() {
+  constexpr size_t kBytes = Fiber::kStackBytes * Fiber::kMaxFibers;
+  if (!pool_) {
+    void* p = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    check<Error>(p != MAP_FAILED, "emu: the system refused {} MiB for the stacks of fibers", kBytes >> 20);
+    pool_ = static_cast<std::byte*>(p);
+  }
+  check<InternalError>(taken < Fiber::kMaxFibers, "emu: more fibers than threads of a cluster");
+  std::byte* stack = pool_ + Fiber::kStackBytes * size_t(taken++);
+  mprotect(stack, kGuardBytes, PROT_NONE);
+  return stack;
+}
 
 void Fiber::start(void (*entry)()) {
   if (!stack_) stack_ = take_stack();

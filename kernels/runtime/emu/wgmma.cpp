@@ -79,7 +79,8 @@ std::vector<ThreadState> threads;  // empty until one is used
 int first_thread() { return executor().current - executor().current % executor().count % kThreads; }
 Warpgroup& own() { return warpgroups[first_thread()]; }
 ThreadState& state_of(int thread) {
-  if (threads.empty()) threads.resize(size_t(executor().count) * size_t(executor().ranks));
+  Executor& e = executor();
+  if (threads.empty()) threads.resize(size_t(e.count) * size_t(e.ranks)), e.accumulators = true;
   return threads[size_t(thread)];
 }
 int own_agent() {
@@ -264,6 +265,7 @@ void count_registers(void* const* lanes) {
 void reset_wgmma() {
   warpgroups.clear();
   threads.clear();
+  executor().accumulators = false;
 }
 
 void wgmma_fence_registers() {
@@ -290,7 +292,6 @@ void set_registers(int count, bool, Where where) { warpgroup_instruction(count_r
 
 void wgmma_register_access(const void* p, bool write, const void* pc) {
   Executor& e = executor();
-  if (threads.empty()) return;
   for (Registers& r : threads[size_t(e.current)].registers) {
     if (reinterpret_cast<uintptr_t>(p) < r.begin || reinterpret_cast<uintptr_t>(p) >= r.end) continue;
     if (r.in_flight) {
