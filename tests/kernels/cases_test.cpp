@@ -93,12 +93,14 @@ TEST_CASE("an empty slot throws by name") {
   }
 }
 
-TEST_CASE("every op has ref in float and double, and cpu in float") {
+TEST_CASE("every op has ref in float and double, cpu in float, and emu where the build has it") {
+  const bool emu = has_kernel(Op::matmul, Pass::forward, Backend::emu, DType::f32);
   for (int i = 0; i < kOps; ++i)
     for (Pass pass : passes(Op(i))) {
       INFO(name(Op(i)), " ", name(pass));
       CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f64));
       CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f32));
       CHECK(has_kernel(Op(i), pass, Backend::cpu, DType::f32));
+      CHECK(has_kernel(Op(i), pass, Backend::emu, DType::f32) == emu);
     }
 }
