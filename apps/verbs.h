@@ -78,6 +78,7 @@ int devices(bool support_table, bool json);
 struct BenchArguments {
   graft::bench::Options options;  // its op may be "step": a whole training step of `model`
   std::string model = "study_cnn";
+  int64_t sequence = 0;  // tokens of a sample; 0: the model's own
   int repeats = 60;
 };
 int bench(const BenchArguments&);

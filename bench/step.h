@@ -2,22 +2,31 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace graft::bench {
 
+struct StepOptions {
+  std::string model = "study_cnn";
+  int64_t batch = 0, sequence = 0;  // samples; tokens of each. 0: the model's own, as in the peers' tables
+  int threads = 1, repeats = 60;
+};
+
 struct StepResult {
   std::string model, target;
-  int64_t batch = 0;
+  std::string unit;            // of the rate: images, or tokens
+  std::vector<int64_t> input;  // of one sample: [H, W, C] or [T]
+  int64_t batch = 0, classes = 0, vocabulary = 0, parameters = 0;
   int threads = 0, repeats = 0;
   double forward_ms = 0, step_ms = 0, p10_ms = 0, p90_ms = 0;  // medians; step: forward, backward, update
-  double images_per_second = 0;
+  double per_second = 0;                                       // images or tokens
   double gflop = 0;        // of one step: 2 flops a multiply-add, three passes, no input gradient below the first block
   double gflops = 0;       // per second
   double peak_gflops = 0;  // FMA peak with as many threads, in this run
   double first_loss = 0, last_loss = 0;
 };
 
-// A study CNN (or another model) on random normal images 32 x 32 x 3 and 5 classes; SGD with momentum.
-StepResult time_step(const std::string& model, int64_t batch, int threads, int repeats);
+// A model of nn/models on random normal images, SGD with momentum, or on random tokens, AdamW.
+StepResult time_step(const StepOptions&);
 
 }  // namespace graft::bench
