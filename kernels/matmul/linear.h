@@ -1,4 +1,5 @@
-// y = f(x weight^T + bias), f none or relu; other activations are an op of their own (kernels/elementwise).
+// y = f(x weight^T + bias), f none, relu or gelu; other activations are an op of their own (kernels/elementwise).
+// gelu has no gradient here: it needs what came before f, which is not kept.
 #pragma once
 #include "kernels/common/context.h"
 #include "kernels/elementwise/activation.h"
@@ -7,7 +8,7 @@ namespace graft {
 
 struct LinearParams {
   int64_t rows, in, out;
-  Activation activation = Activation::none;  // none or relu
+  Activation activation = Activation::none;  // none, relu or (forward only) gelu
 };
 
 // y[rows, out], x[rows, in], weight[out, in], bias[out] or null.

@@ -20,6 +20,7 @@ void linear_forward(Context& context, float* y, const float* x, const float* wei
                  .c_row = p.out,
                  .bias = bias,
                  .relu = p.activation == Activation::relu});
+  if (p.activation == Activation::gelu) activation_forward(context, y, y, {Activation::gelu, p.rows * p.out});
 }
 
 void linear_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const LinearParams& p) {

@@ -2,13 +2,16 @@
 #pragma once
 #include <complex>
 
+#include "kernels/elementwise/activation_ref.h"
 #include "kernels/matmul/linear.h"
 
 namespace graft::ref {
 
-// The two halves of a fused activation (none or relu) as conv2d and linear use it; complex T follows the real part.
+// The two halves of a fused activation as conv2d (none or relu) and linear (gelu too) use it; complex T follows the real part.
 template <class T>
 T fused_activation(Activation f, T y) {
+  if constexpr (std::is_floating_point_v<T>)
+    if (f == Activation::gelu) return activate(f, y);
   return f == Activation::relu && std::real(y) < 0 ? T(0) : y;
 }
 template <class T>

@@ -13,7 +13,10 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   check<ShapeError>(x.rank() >= 1 && x.size(-1) == in, "linear: x: expected [.., {}], got {}", in, x.shape());
   check<ShapeError>(!bias || bias.shape() == Shape{out}, "linear: bias: expected [{}], got {}", out, bias ? bias.shape() : Shape{});
   check_same("linear", x, {{"weight", &weight}, {"bias", &bias}});
-  if (f != Activation::none && f != Activation::relu) return activation(linear(x, weight, bias), f);
+  // Of gelu the gradient needs what came before it: the kernel that keeps nothing serves where no gradient is asked for.
+  const bool recorded = grad_enabled() && (x.requires_grad() || weight.requires_grad() || (bias && bias.requires_grad()));
+  const bool fused = f == Activation::none || f == Activation::relu || (f == Activation::gelu && !recorded);
+  if (!fused) return activation(linear(x, weight, bias), f);
 
   Shape shape = x.shape();
   shape.set(-1, out);

@@ -9,13 +9,17 @@ namespace graft::harness {
 void add_linear(Tier tier, const LinearParams& p, Bias bias) {
   const bool with_bias = bias == Bias::present;
   const int64_t nx = p.rows * p.in, nw = p.out * p.in, ny = p.rows * p.out;
-  const bool relu = p.activation == Activation::relu;
-  const auto name = fmt::format("rows={} in={} out={}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias", relu ? " relu" : "");
+  const bool relu = p.activation == Activation::relu, gelu = p.activation == Activation::gelu;
+  const auto name = fmt::format("rows={} in={} out={}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias",
+                                relu   ? " relu"
+                                : gelu ? " gelu"
+                                       : "");
   const auto cost = [&](int64_t reduction) {
     return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(p.in), .bytes = 4.0 * double(nx + nw + ny)};
   };
   add<LinearForward>(Op::linear, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent()}, cost(p.in),
                      p);
+  if (gelu) return;  // no gradient
   add<LinearDgrad>(Op::linear, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), relu ? in(ny) : absent()}, cost(p.out), p);
   add<LinearWgrad>(Op::linear, Pass::wgrad, name, tier,
                    {out(nw), with_bias ? out(p.out) : absent(), in(ny), in(nx), relu ? in(ny) : absent()}, cost(p.rows), p);
@@ -31,6 +35,12 @@ GRAFT_CASES(linear) {
       add_linear(Tier::ci, {17, 700, 130, f}, bias);
     }
   const Activation relu = Activation::relu;
+  add_linear(Tier::smoke, {5, 8, 11, Activation::gelu}, Bias::present);
+  add_linear(Tier::smoke, {67, 16, 72, Activation::gelu}, Bias::absent);
+  add_linear(Tier::smoke, {70, 24, 8, relu}, Bias::present);             // units of 16 bytes in any type
+  add_linear(Tier::ci, {1100, 16, 8, Activation::none}, Bias::present);  // parts of k in wgrad
+  add_linear(Tier::full, {70001, 8, 8, relu}, Bias::present);
+  add_linear(Tier::bench, {2048, 768, 3072, Activation::gelu}, Bias::present);
   add_linear(Tier::bench, {50, 768, 128, relu}, Bias::present);  // the study CNN
   add_linear(Tier::bench, {50, 128, 64, relu}, Bias::present);
   add_linear(Tier::bench, {50, 64, 5, Activation::none}, Bias::present);

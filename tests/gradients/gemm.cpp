@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "tensor/ops/activation.h"
 #include "tensor/ops/conv2d.h"
 #include "tensor/ops/linear.h"
 #include "tensor/ops/matmul.h"
@@ -7,6 +8,13 @@
 
 using namespace graft;
 using namespace graft::harness;
+
+namespace {
+
+Tensor input(const Shape& shape, uint64_t key) { return random_input(shape, key).detach().to(DType::f32).to(Device{}); }
+bool same(const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; }
+
+}  // namespace
 
 // A short step: relu's kink is crossed only by outputs within 1e-5 of zero.
 constexpr GradcheckOptions kShortStep{.step = 2e-6};
@@ -68,13 +76,22 @@ TEST_CASE("conv2d, linear and matmul name what does not fit") {
 }
 
 TEST_CASE("a row of linear and an image of conv2d have the same bits in every batch") {
-  const auto input = [](Shape shape, uint64_t key) { return random_input(shape, key).detach().to(DType::f32).to(Device{}); };
   const Tensor w = input({37, 700}, 1), f = input({19, 3, 3, 5}, 2);
-  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
   const Tensor x = input({131, 700}, 3), y = linear(x, w);
   for (int64_t i : {0, 5, 6, 95, 96, 130}) CHECK(same(linear(x.rows(i, i + 1), w), y.rows(i, i + 1)));
   const Tensor image = input({7, 13, 9, 5}, 4), z = conv2d(image, f, {}, {.stride = 2, .padding = 1});
   for (int64_t i = 0; i < 7; ++i) CHECK(same(conv2d(image.rows(i, i + 1), f, {}, {.stride = 2, .padding = 1}), z.rows(i, i + 1)));
+}
+
+TEST_CASE("gelu inside of linear, without a gradient, gives the bits of gelu after it") {
+  const Tensor x = input({7, 20}, 3), w = input({9, 20}, 1), bias = input({9}, 2);
+  const Tensor after = activation(linear(x, w, bias), Activation::gelu);
+  CHECK(same(linear(x, w, bias, Activation::gelu), after));
+  const Tensor trained = w.clone();
+  trained.set_requires_grad(true);
+  const Tensor recorded = linear(x, trained, bias, Activation::gelu);
+  CHECK(recorded.requires_grad());
+  CHECK(same(recorded.detach(), after));
 }
 
 TEST_CASE("NaN passes through linear and conv2d, zeros and relu included") {

@@ -1,0 +1,141 @@
+// Every version of linear, conv2d and depthwise_conv2d on emu, f32 and bf16, in a random schedule, on small integers: products and
+// sums are exact in every type, so the result is the oracle's to the last bit. Shapes cross the edges of every tile.
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/common/error.h"
+#include "kernels/common/half.h"
+#include "kernels/common/philox.h"
+#include "kernels/common/versions.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/matmul/linear.h"
+#include "kernels/runtime/emu/emu.h"
+
+using namespace graft;
+
+namespace {
+
+template <class T>
+struct Values {
+  std::vector<T> v;
+  emu::Visible visible;
+  Values(int64_t n, uint64_t key) : v(size_t(n)), visible(v.data(), v.size() * sizeof(T)) {
+    const Philox random{key, 0};
+    for (size_t i = 0; i < v.size(); ++i) v[i] = T(float(int(random.below(i, 9)) - 4));
+  }
+  T* get() { return v.empty() ? nullptr : v.data(); }
+};
+
+template <template <class> class Signature, class T, class... A>
+void call(Context& context, Op op, Pass pass, Backend backend, A... args) {
+  reinterpret_cast<Signature<T>*>(find_kernel(op, pass, backend, dtype_of<T>, typeid(Signature<T>)))(context, args...);
+}
+
+struct Sizes {
+  int64_t x, weight, y, bias;
+};
+
+template <class T, template <class> class Forward, template <class> class Dgrad, template <class> class Wgrad, class Params>
+std::vector<std::vector<float>> results(Context& context, Op op, Pass pass, Backend backend, const Sizes& s, const Params& p) {
+  Values<T> x(s.x, 1), weight(s.weight, 2), y(s.y, 3), dy(s.y, 4), bias(s.bias, 5);
+  if (pass == Pass::forward) call<Forward, T>(context, op, pass, backend, y.get(), x.get(), weight.get(), bias.get(), p);
+  if (pass == Pass::dgrad) call<Dgrad, T>(context, op, pass, backend, x.get(), dy.get(), weight.get(), y.get(), p);
+  if (pass == Pass::wgrad) call<Wgrad, T>(context, op, pass, backend, weight.get(), bias.get(), dy.get(), x.get(), y.get(), p);
+  std::vector<std::vector<float>> all;
+  for (const Values<T>* v : {&x, &weight, &y, &bias}) {
+    all.emplace_back();
+    for (const T& value : v->v) all.back().push_back(float(value));
+  }
+  return all;
+}
+
+// How many versions ran, of all passes.
+template <class T, template <class> class Forward, template <class> class Dgrad, template <class> class Wgrad, class Params>
+int check_in(Op op, std::span<const Pass> passes, const std::string& shape, const Sizes& s, const Params& p) {
+  int ran = 0;
+  for (Pass pass : passes) {
+    Context context(1);
+    auto expected = results<float, Forward, Dgrad, Wgrad>(context, op, pass, Backend::ref, s, p);
+    for (auto& values : expected)
+      for (float& v : values) v = float(T(v));
+    for (const Version& version : versions(op, pass, Backend::emu, dtype_of<T>)) {
+      INFO(name(op), " ", name(pass), " ", shape, " ", name(dtype_of<T>), " version ", version.number);
+      context.set_version(op, version.number);
+      emu::options().seed = 1;
+      try {
+        CHECK(results<T, Forward, Dgrad, Wgrad>(context, op, pass, Backend::emu, s, p) == expected);
+        ++ran;
+      } catch (const ConfigError& e) {
+        CHECK_MESSAGE(version.number > 1, e.what());  // does not accept the shape
+      } catch (const Error& e) {
+        FAIL_CHECK(e.what());
+      }
+      emu::options().seed = 0;
+    }
+  }
+  return ran;
+}
+
+void check_linear(const LinearParams& p, int f32, int bf16) {
+  const Sizes s{p.rows * p.in, p.out * p.in, p.rows * p.out, p.out};
+  const std::string shape = fmt::format("rows={} in={} out={}", p.rows, p.in, p.out);
+  CHECK(check_in<float, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), shape, s, p) == f32);
+  CHECK(check_in<BFloat16, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), shape, s, p) == bf16);
+}
+
+// f32, bf16: how many versions accept the shape, of all passes together.
+void check_conv(Op op, std::span<const Pass> passes, const Conv2dParams& p, int f32, int bf16) {
+  const int64_t weight = p.c_out * p.kh * p.kw * (p.c_in / p.groups), pixels = p.n * p.out_h() * p.out_w();
+  const Sizes s{p.n * p.h * p.w * p.c_in, weight, pixels * p.c_out, p.c_out};
+  const std::string shape = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}", p.n, p.h,
+                                        p.w, p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups);
+  CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == f32);
+  CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == bf16);
+}
+
+constexpr Activation kRelu = Activation::relu;
+
+}  // namespace
+
+TEST_CASE("products linear") {
+  check_linear({3, 5, 7, kRelu}, 3, 3);      // no version but the first
+  check_linear({1, 8, 8}, 9, 6);             // one row
+  check_linear({67, 40, 72, kRelu}, 9, 6);   // edges of tiles
+  check_linear({600, 8, 72}, 9, 6);          // more than a band of tiles
+  check_linear({1100, 16, 8, kRelu}, 9, 6);  // parts of k
+}
+
+// {n, h, w, c_in, c_out, kh, kw, stride, padding, dilation, groups}
+TEST_CASE("products conv2d") {
+  const auto check = [](const Conv2dParams& p, int f32, int bf16) { check_conv(Op::conv2d, passes(Op::conv2d), p, f32, bf16); };
+  check({1, 1, 1, 8, 8, 1, 1}, 9, 6);                        // one pixel
+  check({1, 1, 1, 8, 8, 3, 3, 1, 1}, 9, 6);                  // that one tap of nine meets
+  check({2, 7, 5, 16, 24, 3, 3, 1, 1, 1, 1, kRelu}, 9, 6);   //
+  check({1, 9, 8, 16, 8, 3, 2, 2, 1}, 9, 6);                 // stride
+  check({1, 9, 7, 16, 32, 3, 3, 2, 1, 1, 2, kRelu}, 9, 6);   // and groups
+  check({1, 11, 13, 8, 8, 3, 3, 3, 2, 2}, 9, 6);             // stride and dilation without a common factor
+  check({1, 12, 11, 8, 16, 3, 3, 2, 2, 2}, 9, 6);            // with one: pixels that no tap meets
+  check({1, 5, 6, 8, 16, 3, 3, 1, 5}, 9, 6);                 // padding larger than the kernel
+  check({2, 7, 7, 8, 8, 7, 7}, 9, 6);                        // kernel as large as the image
+  check({1, 4, 3, 8, 8, 2, 2, 5, 1}, 9, 6);                  // stride larger than kernel and image
+  check({2, 6, 5, 16, 24, 1, 1}, 9, 6);                      // a product of matrices
+  check({1, 6, 5, 16, 8, 1, 1, 2}, 9, 6);                    // no longer one
+  check({1, 12, 12, 3, 16, 7, 7, 2, 3}, 7, 5);               // a stem
+  check({1, 6, 6, 12, 20, 3, 3, 1, 1}, 9, 4);                // units of four, not of eight
+  check({1, 5, 5, 5, 7, 3, 3, 1, 1}, 5, 4);                  // primes
+  check({1, 3, 3, 6, 4, 3, 3, 1, 1, 1, 2}, 3, 3);            // groups of three
+  check({1, 18, 20, 8, 72, 1, 1, 1, 0, 1, 1, kRelu}, 9, 6);  // several tiles
+  check({2, 24, 23, 8, 8, 3, 3, 1, 1}, 9, 6);                // parts of k in wgrad
+}
+
+// As many products as fill a GPU with tiles of 128 x 128.
+TEST_CASE("products conv2d large tiles") {
+  const auto check = [](Pass pass, const Conv2dParams& p) { check_conv(Op::conv2d, {&pass, 1}, p, 3, 2); };
+  check(Pass::forward, {1, 9, 8, 132 * 8, 132 * 72, 1, 1, 1, 0, 1, 132});
+  check(Pass::dgrad, {1, 9, 8, 132 * 72, 132 * 8, 1, 1, 1, 0, 1, 132});
+  check(Pass::wgrad, {1, 1, 2, 132 * 72, 132 * 72, 1, 1, 1, 0, 1, 132});
+}
