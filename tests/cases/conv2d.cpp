@@ -40,6 +40,10 @@ GRAFT_CASES(conv2d) {
   add(Tier::smoke, {1, 1, 1, 1, 1, 1, 1});
   add(Tier::smoke, {2, 5, 4, 3, 5, 3, 3, 1, 1});
   add(Tier::smoke, {1, 4, 4, 2, 2, 2, 2, 2, 0}, false);
+  add(Tier::smoke, {1, 6, 5, 8, 16, 3, 3, 2, 1});         // channels in units of 16 bytes in any type
+  add(Tier::smoke, {2, 5, 7, 16, 8, 1, 1, 1, 0}, false);  // a product of matrices
+  add(Tier::ci, {1, 12, 11, 3, 16, 7, 7, 2, 3});          // a stem
+  add(Tier::ci, {1, 7, 7, 16, 16, 3, 3, 2, 1, 1, 2});     // stride and groups in units
   add(Tier::ci, {2, 16, 16, 3, 16, 3, 3, 1, 1});
   add(Tier::ci, {3, 8, 8, 32, 48, 3, 3, 1, 1});
   add(Tier::ci, {2, 9, 7, 6, 10, 3, 2, 2, 1, 1, 2});    // stride and groups
@@ -55,6 +59,7 @@ GRAFT_CASES(conv2d) {
   add(Tier::ci, {1, 60, 61, 40, 17, 3, 3, 1, 1}, false);  // several strips
   add(Tier::full, {3, 224, 224, 3, 8, 7, 7, 2, 3});
   add(Tier::full, {1, 4, 4, 2, 70001, 1, 1});
+  add(Tier::full, {70001, 1, 1, 8, 8, 1, 1});
 
   add(Tier::bench, {50, 32, 32, 3, 16, 3, 3, 1, 1});  // the study CNN
   add(Tier::bench, {50, 16, 16, 16, 32, 3, 3, 1, 1});
@@ -75,6 +80,8 @@ GRAFT_CASES(depthwise_conv2d) {
   const auto add = [](Tier tier, const Conv2dParams& p, bool bias = true) { add_both(Op::depthwise_conv2d, tier, p, bias); };
   add(Tier::smoke, {1, 3, 3, 2, 2, 3, 3, 1, 1, 1, 2});
   add(Tier::smoke, {2, 4, 5, 9, 9, 2, 3, 2, 1, 1, 9}, false);
+  add(Tier::smoke, {1, 5, 6, 16, 16, 3, 3, 1, 1, 1, 16});  // channels in units of 16 bytes in any type
+  add(Tier::smoke, {2, 5, 6, 8, 8, 5, 3, 2, 1, 1, 8}, false);
   add(Tier::ci, {2, 6, 5, 12, 12, 3, 3, 1, 1, 1, 12});
   add(Tier::ci, {2, 9, 9, 40, 40, 3, 3, 2, 1, 1, 40}, false);
   add(Tier::ci, {1, 7, 9, 17, 17, 5, 5, 1, 2, 2, 17});

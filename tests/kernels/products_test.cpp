@@ -139,3 +139,25 @@ TEST_CASE("products conv2d large tiles") {
   check(Pass::dgrad, {1, 9, 8, 132 * 72, 132 * 8, 1, 1, 1, 0, 1, 132});
   check(Pass::wgrad, {1, 1, 2, 132 * 72, 132 * 72, 1, 1, 1, 0, 1, 132});
 }
+
+// {n, h, w, c, c, kh, kw, stride, padding, dilation, groups = c}
+TEST_CASE("products depthwise_conv2d") {
+  const auto check = [](Conv2dParams p, int f32, int bf16) {
+    p.groups = p.c_out = p.c_in;
+    check_conv(Op::depthwise_conv2d, passes(Op::depthwise_conv2d), p, f32, bf16);
+  };
+  check({1, 1, 1, 8, 0, 3, 3, 1, 1}, 6, 6);                 // one pixel
+  check({2, 6, 5, 16, 0, 3, 3, 1, 1, 1, 1, kRelu}, 6, 6);   // a ragged strip
+  check({2, 9, 11, 24, 0, 3, 3, 2, 1}, 6, 6);               // strips of dgrad that start before the image
+  check({1, 10, 12, 8, 0, 3, 3, 2, 0, 1, 1, kRelu}, 6, 6);  // and ones that do not
+  check({1, 9, 10, 8, 0, 5, 5, 1, 2}, 6, 6);                //
+  check({1, 9, 10, 8, 0, 5, 5, 2, 2}, 6, 6);                //
+  check({1, 11, 9, 8, 0, 7, 7, 1, 3}, 6, 6);                //
+  check({1, 11, 13, 8, 0, 7, 7, 2, 3}, 6, 6);               //
+  check({1, 6, 6, 8, 0, 2, 3, 2, 1}, 6, 6);                 // not square
+  check({1, 4, 4, 16, 0, 3, 3, 1, 6}, 6, 6);                // padding larger than the kernel
+  check({2, 5, 5, 8, 0, 5, 5}, 6, 6);                       // kernel as large as the image
+  check({1, 5, 6, 12, 0, 3, 3, 1, 1}, 6, 3);                // units of four, not of eight
+  check({1, 7, 9, 16, 0, 3, 3, 1, 2, 2}, 3, 3);             // dilation
+  check({40, 3, 5, 72, 0, 3, 3, 1, 1}, 6, 6);               // more channels and rows than a block has
+}
