@@ -1,8 +1,8 @@
 // 2-D convolution (cross-correlation, as every framework means it), images NHWC:
 //   y[n, oh, ow, co] = f(bias[co] + sum over kh, kw, ci of
 //     x[n, oh stride - padding + kh dilation, ow stride - padding + kw dilation, g c_in/groups + ci] weight[co, kh, kw, ci])
-// with g = co / (c_out / groups), zero outside the image, f none or relu.
-// depthwise_conv2d is the case groups = c_in = c_out, with kernels of its own and the same signatures.
+// with g = co / (c_out / groups), zero outside the image, f none or relu; a residual like y may be added before f.
+// depthwise_conv2d is the case groups = c_in = c_out, with kernels of its own.
 #pragma once
 #include "kernels/common/context.h"
 #include "kernels/elementwise/activation.h"
@@ -19,9 +19,14 @@ struct Conv2dParams {
   int64_t out_w() const { return (w + 2 * padding - dilation * (kw - 1) - 1) / stride + 1; }
 };
 
-// y[n, out_h, out_w, c_out], x[n, h, w, c_in], weight[c_out, kh, kw, c_in / groups], bias[c_out] or null.
+// y[n, out_h, out_w, c_out], x[n, h, w, c_in], weight[c_out, kh, kw, c_in / groups], bias[c_out] or null, residual like y
+// or null. statistics[2, c_out] or null: the sums over all pixels of y and of y^2, for a batch normalisation that follows;
+// T rounds y afterwards.
 template <class T>
-using Conv2dForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams&);
+using Conv2dForward = void(Context&, T* y, Accumulate<T>* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                           const Conv2dParams&);
+template <class T>
+using DepthwiseConv2dForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams&);
 // dx like x from dy like y. y is read for relu only: dy counts where y > 0 (or y is NaN).
 template <class T>
 using Conv2dDgrad = void(Context&, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams&);
@@ -30,7 +35,8 @@ template <class T>
 using Conv2dWgrad = void(Context&, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams&);
 
 namespace cpu {
-Conv2dForward<float> conv2d_forward, depthwise_conv2d_forward;
+Conv2dForward<float> conv2d_forward;
+DepthwiseConv2dForward<float> depthwise_conv2d_forward;
 Conv2dDgrad<float> conv2d_dgrad, depthwise_conv2d_dgrad;
 Conv2dWgrad<float> conv2d_wgrad, depthwise_conv2d_wgrad;
 }  // namespace cpu

@@ -145,9 +145,36 @@ void correlate(Context& context, Correlation& c) {
   });
 }
 
+// What the panels do not compute: y = f(y + residual), and the sums of the channels; blocks of rows by shape, added in order.
+void add_residual(Context& context, float* y, const float* residual, const Conv2dParams& p) {
+  constexpr int64_t kBlock = 1 << 14;
+  const int64_t n = p.n * p.out_h() * p.out_w() * p.c_out;
+  context.pool().parallel_for((n + kBlock - 1) / kBlock, [&](int64_t block, int) {
+    for (int64_t i = block * kBlock, end = std::min(n, i + kBlock); i < end; ++i) {
+      y[i] += residual[i];
+      if (p.activation == Activation::relu && y[i] < 0) y[i] = 0;
+    }
+  });
+}
+void sum_channels(Context& context, float* statistics, const float* y, const Conv2dParams& p) {
+  constexpr int64_t kBlock = 256;
+  const int64_t rows = p.n * p.out_h() * p.out_w(), c = p.c_out, blocks = (rows + kBlock - 1) / kBlock;
+  const auto sums = context.scratch<float>(size_t(blocks * 2 * c));
+  context.pool().parallel_for(blocks, [&](int64_t block, int) {
+    float *sum = sums.get() + block * 2 * c, *square = sum + c;
+    std::fill_n(sum, 2 * c, 0.0f);
+    for (int64_t r = block * kBlock, end = std::min(rows, r + kBlock); r < end; ++r)
+      for (int64_t i = 0; i < c; ++i) sum[i] += y[r * c + i], square[i] += y[r * c + i] * y[r * c + i];
+  });
+  std::fill_n(statistics, 2 * c, 0.0f);
+  for (int64_t block = 0; block < blocks; ++block)
+    for (int64_t i = 0; i < 2 * c; ++i) statistics[i] += sums[size_t(block * 2 * c + i)];
+}
+
 }  // namespace
 
-void conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
+void conv2d_forward(Context& context, float* y, float* statistics, const float* x, const float* weight, const float* bias,
+                    const float* residual, const Conv2dParams& p) {
   const int64_t ci = p.c_in / p.groups, oh = p.out_h(), ow = p.out_w();
   Correlation c{};
   c.n = p.n;
@@ -162,8 +189,10 @@ void conv2d_forward(Context& context, float* y, const float* x, const float* wei
   for (int64_t kh = 0; kh < p.kh; ++kh)
     for (int64_t kw = 0; kw < p.kw; ++kw) all.taps.push_back({kh * p.dilation, kw * p.dilation, (kh * p.kw + kw) * ci});
   c.phases.push_back(std::move(all));
-  c.in = x, c.weight = weight, c.bias = bias, c.relu = p.activation == Activation::relu, c.out = y;
+  c.in = x, c.weight = weight, c.bias = bias, c.relu = p.activation == Activation::relu && !residual, c.out = y;
   if (p.n > 0) correlate(context, c);
+  if (residual) add_residual(context, y, residual, p);
+  if (statistics) sum_channels(context, statistics, y, p);
 }
 
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {

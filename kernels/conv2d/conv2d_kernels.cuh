@@ -8,7 +8,8 @@
 //
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
-// up the channels of a stem with zeros (forward and wgrad, channels.cuh). relu's gradient and dbias: kernels/matmul/gradient.cuh.
+// up the channels of a stem with zeros (forward and wgrad, channels.cuh). Forward adds bias and residual, computes relu and sums
+// channels for a batch normalisation while c is in registers. relu's gradient and dbias: kernels/matmul/gradient.cuh.
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
@@ -60,7 +61,7 @@ struct By {
   static bool units_in(const Conv2dParams& p) { return units(p.c_in / p.groups); }
   static bool units_out(const Conv2dParams& p) { return units(p.c_out / p.groups); }
 
-  static bool supports_forward(T*, const T* x, const T* weight, const T*, const Conv2dParams& p) {
+  static bool supports_forward(T*, float*, const T* x, const T* weight, const T*, const T*, const Conv2dParams& p) {
     return Engine::kAnyAddress || (aligned_16(x, weight) && (units_in(p) || p.groups == 1));
   }
   static bool supports_dgrad(T*, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
@@ -70,7 +71,8 @@ struct By {
     return Engine::kAnyAddress || (aligned_16(dy, x) && units_out(p) && (units_in(p) || p.groups == 1));
   }
 
-  static void forward(Context& context, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
+  static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                      const Conv2dParams& p) {
     if (!Engine::kAnyAddress && !units_in(p)) {
       const Conv2dParams q = padded<T>(p);
       const int64_t pixels = p.n * p.h * p.w, taps = p.c_out * p.kh * p.kw;
@@ -78,10 +80,10 @@ struct By {
       const auto wide_weight = device_scratch<T>(context, size_t(taps * q.c_in));
       resize_channels<T>(context, wide_x.get(), x, pixels, q.c_in, p.c_in);
       resize_channels<T>(context, wide_weight.get(), weight, taps, q.c_in, p.c_in);
-      return forward(context, y, wide_x.get(), wide_weight.get(), bias, q);
+      return forward(context, y, statistics, wide_x.get(), wide_weight.get(), bias, residual, q);
     }
-    if (is_matrix(p)) return Engine::run(context, matrix_forward(y, x, weight, bias, p));
-    Engine::run(context, forward_product(y, x, weight, bias, p), SplitK::never);
+    if (is_matrix(p)) return Engine::run(context, matrix_forward(y, statistics, x, weight, bias, residual, p));
+    Engine::run(context, forward_product(y, statistics, x, weight, bias, residual, p), SplitK::never);
   }
   static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
@@ -140,8 +142,9 @@ constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
 
 }  // namespace
 
-void conv2d_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const Conv2dParams& p) {
-  run_version(Op::conv2d, kForward, context, y, x, weight, bias, p);
+void conv2d_forward(Context& context, float* y, float* statistics, const float* x, const float* weight, const float* bias,
+                    const float* residual, const Conv2dParams& p) {
+  run_version(Op::conv2d, kForward, context, y, statistics, x, weight, bias, residual, p);
 }
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
   run_version(Op::conv2d, kDgrad, context, dx, dy, weight, y, p);
@@ -150,9 +153,9 @@ void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* d
                   const Conv2dParams& p) {
   run_version(Op::conv2d, kWgrad, context, dweight, dbias, dy, x, y, p);
 }
-void conv2d_forward(Context& context, BFloat16* y, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
-                    const Conv2dParams& p) {
-  run_version(Op::conv2d, kForwardBf16, context, y, x, weight, bias, p);
+void conv2d_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                    const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
+  run_version(Op::conv2d, kForwardBf16, context, y, statistics, x, weight, bias, residual, p);
 }
 void conv2d_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* y,
                   const Conv2dParams& p) {

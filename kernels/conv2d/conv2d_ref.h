@@ -27,11 +27,16 @@ void for_each_product(const Conv2dParams& p, F visit) {
 }
 
 template <class T>
-void conv2d_forward(Context&, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
+void conv2d_forward(Context&, T* y, Accumulate<T>* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                    const Conv2dParams& p) {
   const int64_t size = p.n * p.out_h() * p.out_w() * p.c_out;
   std::fill_n(y, size, T(0));
   for_each_product(p, [&](int64_t iy, int64_t iw, int64_t ix) { y[iy] += x[ix] * weight[iw]; });
-  for (int64_t i = 0; i < size; ++i) y[i] = fused_activation(p.activation, bias ? y[i] + bias[i % p.c_out] : y[i]);
+  for (int64_t i = 0; i < size; ++i)
+    y[i] = fused_activation(p.activation, y[i] + (bias ? bias[i % p.c_out] : T(0)) + (residual ? residual[i] : T(0)));
+  if (!statistics) return;
+  std::fill_n(statistics, 2 * p.c_out, Accumulate<T>(0));
+  for (int64_t i = 0; i < size; ++i) statistics[i % p.c_out] += y[i], statistics[p.c_out + i % p.c_out] += y[i] * y[i];
 }
 
 template <class T>
@@ -55,7 +60,7 @@ void conv2d_wgrad(Context&, T* dweight, T* dbias, const T* dy, const T* x, const
 // The oracle needs no second text for the depthwise case.
 template <class T>
 void depthwise_conv2d_forward(Context& c, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
-  conv2d_forward(c, y, x, weight, bias, p);
+  conv2d_forward<T>(c, y, nullptr, x, weight, bias, nullptr, p);
 }
 template <class T>
 void depthwise_conv2d_dgrad(Context& c, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {

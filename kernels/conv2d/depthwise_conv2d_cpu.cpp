@@ -189,7 +189,7 @@ void depthwise_conv2d_wgrad(Context& context, float* dweight, float* dbias, cons
   for (int64_t i = 0; dbias && i < c; ++i) dbias[i] = total(taps * c + i);
 }
 
-GRAFT_KERNEL(depthwise_conv2d, forward, cpu, float, Conv2dForward);
+GRAFT_KERNEL(depthwise_conv2d, forward, cpu, float, DepthwiseConv2dForward);
 GRAFT_KERNEL(depthwise_conv2d, dgrad, cpu, float, Conv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, cpu, float, Conv2dWgrad);
 

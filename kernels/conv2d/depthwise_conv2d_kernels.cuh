@@ -142,7 +142,7 @@ struct SlidingWindow {
 };
 
 template <class T>
-constexpr Rung<Conv2dForward<T>> kForward[] = {
+constexpr Rung<DepthwiseConv2dForward<T>> kForward[] = {
     {{1, "a value each"}, OneEach<T>::supports_forward, OneEach<T>::forward},
     {{2, "sliding window"}, SlidingWindow<T>::supports_forward, SlidingWindow<T>::forward},
 };
@@ -172,10 +172,10 @@ void depthwise_conv2d_wgrad(Context& context, T* dweight, T* dbias, const T* dy,
   run_version(Op::depthwise_conv2d, kWgrad<T>, context, dweight, dbias, dy, x, y, p);
 }
 
-GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, float, Conv2dForward);
+GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, float, DepthwiseConv2dForward);
 GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, float, Conv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, GRAFT_GPU, float, Conv2dWgrad);
-GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, BFloat16, Conv2dForward);
+GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, BFloat16, DepthwiseConv2dForward);
 GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, BFloat16, Conv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, GRAFT_GPU, BFloat16, Conv2dWgrad);
 GRAFT_VERSIONS(depthwise_conv2d, forward, GRAFT_GPU, float, kForward<float>);

@@ -28,7 +28,8 @@ inline PatchShape forward_patches(const Conv2dParams& p) {
 }
 
 template <class T>
-auto forward_product(T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
+auto forward_product(T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                     const Conv2dParams& p) {
   const int64_t co = p.c_out / p.groups, k = p.kh * p.kw * (p.c_in / p.groups);
   return Product<Patches<T, Along::k>, Lines<T, Along::k>, T>{.groups = int(p.groups),
                                                               .m = index_32(output_pixels(p)),
@@ -39,8 +40,10 @@ auto forward_product(T* y, const T* x, const T* weight, const T* bias, const Con
                                                               .c = y,
                                                               .row = {co, p.c_out},
                                                               .bias = bias,
+                                                              .residual = residual,
                                                               .activation = p.activation,
-                                                              .vectors = is_aligned_16(y) && co % kVector<T> == 0};
+                                                              .vectors = aligned_16(y, residual) && co % kVector<T> == 0,
+                                                              .statistics = statistics};
 }
 
 // f(product) for the stride^2 products that share out the pixels of dx; with stride 1 it is one.
@@ -94,8 +97,16 @@ auto wgrad_product(T* dweight, const T* dy, const T* x, const Conv2dParams& p) {
 // 1 x 1 with stride 1: patches are pixels, all passes are products of matrices as they lie in memory.
 inline bool is_matrix(const Conv2dParams& p) { return p.kh == 1 && p.kw == 1 && p.stride == 1 && p.padding == 0 && p.groups == 1; }
 template <class T>
-MatrixProduct<T> matrix_forward(T* y, const T* x, const T* weight, const T* bias, const Conv2dParams& p) {
-  return {y, x, weight, {1, output_pixels(p), p.c_out, p.c_in, false, true}, bias, nullptr, p.activation};
+MatrixProduct<T> matrix_forward(T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                                const Conv2dParams& p) {
+  return {.c = y,
+          .a = x,
+          .b = weight,
+          .shape = {1, output_pixels(p), p.c_out, p.c_in, false, true},
+          .bias = bias,
+          .residual = residual,
+          .activation = p.activation,
+          .statistics = statistics};
 }
 template <class T>
 MatrixProduct<T> matrix_dgrad(T* dx, const T* dy, const T* weight, const Conv2dParams& p) {

@@ -143,14 +143,23 @@ __global__ void __launch_bounds__(2 * kTile, kTile == 64 ? 2 : 1) product_v6_mma
           *reinterpret_cast<float2*>(out + row * M::kOutLine + column) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
         }
     __syncthreads();
-    for (int i = int(threadIdx.x); i < kTile * kTile / M::kChunk; i += M::kThreads) {
-      const int row = i / (kTile / M::kChunk), column = i % (kTile / M::kChunk) * M::kChunk;
+    constexpr int kPerRow = kTile / M::kChunk, kSlots = M::kThreads / kPerRow;  // chunks; rows of all threads
+    const int slot = int(threadIdx.x) / kPerRow, column = int(threadIdx.x) % kPerRow * M::kChunk;
+    ColumnSums<M::kChunk> sums;
+    for (int row = slot; row < kTile; row += kSlots) {
       if (corner.m + row >= p.m || corner.n + column >= p.n) continue;
       float v[M::kChunk];
       load(v, out + row * M::kOutLine + column);
       p.store(part, g, corner.m + row, corner.n + column, v);
+      if (p.statistics) sums.add(v);
     }
     __syncthreads();  // the next group fills the tiles
+    if (p.statistics) {
+      auto& all = *reinterpret_cast<ColumnSumsSmem<kTile, kSlots>*>(tiles);
+      static_assert(sizeof all <= M::kShared);
+      all.keep(slot, column, sums);
+      all.store(p, g, corner.m, corner.n, M::kThreads);
+    }
   }
 }
 

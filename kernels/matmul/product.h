@@ -21,6 +21,7 @@ struct MatrixProduct {
   const T* residual = nullptr;               // like c, added before f; may be c
   Activation activation = Activation::none;  // f: none, relu or gelu
   SplitK split = SplitK::never;
+  float* statistics = nullptr;  // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
 
   int64_t a_line() const { return shape.transpose_a ? shape.m : shape.k; }  // of memory
   int64_t b_line() const { return shape.transpose_b ? shape.k : shape.n; }

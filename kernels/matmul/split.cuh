@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/matmul/operand.cuh"
+#include "kernels/reduce/sums.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
@@ -51,6 +52,13 @@ void launch_product(Context& context, void (*kernel)(P), int threads, size_t sha
   const dim3 grid(unsigned(ceil_div(p.m, cut.tile) * ceil_div(p.n, cut.tile)), unsigned(cut.parts),
                   unsigned(p.groups < kMaxGroups ? p.groups : kMaxGroups));
   p.k_part = cut.k_part;
+  if (p.statistics) {  // of products in one part: rows of a forward pass
+    const int64_t rows = ceil_div(p.m, cut.tile), sums = 2 * int64_t(p.groups) * p.n;
+    const auto tile_sums = device_scratch<float>(context, size_t(rows * sums));
+    p.tile_sums = tile_sums.get();
+    launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
+    return sum_columns(context, 1, rows, sums, PartialTerm<1>{tile_sums.get(), rows, sums}, StorePartial<1>{p.statistics, sums});
+  }
   if (cut.parts == 1) return launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
   const auto partial = device_scratch<float>(context, size_t(cut.parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
   p.partial = partial.get();
@@ -76,7 +84,8 @@ void with_operands(const MatrixProduct<T>& p, F f) {
                        .bias = p.bias,
                        .residual = s.write == Write::accumulate ? p.c : p.residual,
                        .activation = p.activation,
-                       .vectors = aligned_16(p.c, p.residual) && s.n % kVector<T> == 0});
+                       .vectors = aligned_16(p.c, p.residual) && s.n % kVector<T> == 0,
+                       .statistics = p.statistics});
   };
   if (s.transpose_a)
     s.transpose_b ? product.template operator()<Along::outer, Along::k>()

@@ -50,14 +50,24 @@ __global__ void __launch_bounds__(kThreads, 2) tile_product_v1(P p) {
       }
       __syncthreads();
     }
+    ColumnSums<1> sums[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int row = corner.m + ty + 16 * i, column = corner.n + tx + 16 * j;
         float v[1] = {sum[i][j]};
-        if (row < p.m && column < p.n) p.store(part, g, row, column, v);
+        if (row >= p.m || column >= p.n) continue;
+        p.store(part, g, row, column, v);
+        if (p.statistics) sums[j].add(v);
       }
+    if (p.statistics) {
+      auto& all = reinterpret_cast<ColumnSumsSmem<kTile, 16>&>(s);
+      static_assert(sizeof all <= sizeof s);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) all.keep(ty, tx + 16 * j, sums[j]);
+      all.store(p, g, corner.m, corner.n, kThreads);
+    }
   }
 }
 

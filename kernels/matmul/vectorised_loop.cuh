@@ -86,6 +86,7 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 :
       }
       __syncthreads();
     }
+    ColumnSums<4> sums[V::kPer / 4];
 #pragma unroll
     for (int i = 0; i < V::kPer; ++i) {
       const int row = corner.m + i / 4 * (kTile / 2) + 4 * ty + i % 4;
@@ -93,8 +94,17 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 :
       for (int half = 0; half < V::kPer / 4; ++half) {
         const int column = corner.n + half * (kTile / 2) + 4 * tx;
         float v[4] = {sum[i][4 * half], sum[i][4 * half + 1], sum[i][4 * half + 2], sum[i][4 * half + 3]};
-        if (row < p.m && column < p.n) p.store(part, g, row, column, v);
+        if (row >= p.m || column >= p.n) continue;
+        p.store(part, g, row, column, v);
+        if (p.statistics) sums[half].add(v);
       }
+    }
+    if (p.statistics) {
+      auto& all = reinterpret_cast<ColumnSumsSmem<kTile, 16>&>(s);
+      static_assert(sizeof all <= sizeof s);
+#pragma unroll
+      for (int half = 0; half < V::kPer / 4; ++half) all.keep(ty, half * (kTile / 2) + 4 * tx, sums[half]);
+      all.store(p, g, corner.m, corner.n, V::kThreads);
     }
   }
 }

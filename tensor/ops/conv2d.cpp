@@ -4,6 +4,7 @@
 #include "tensor/autograd.h"
 #include "tensor/dispatch.h"
 #include "tensor/ops/activation.h"
+#include "tensor/ops/binary.h"
 
 namespace graft {
 namespace {
@@ -33,18 +34,24 @@ Conv2dParams checked_params(const Tensor& x, const Tensor& weight, const Tensor&
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options, const Tensor& residual) {
+  const Conv2dParams p = checked_params(x, weight, bias, options);
+  const Shape shape{p.n, p.out_h(), p.out_w(), p.c_out};
+  check<ShapeError>(!residual || residual.shape() == shape, "conv2d: residual: expected {}, got {}", shape,
+                    residual ? residual.shape() : Shape{});
+  check_same("conv2d", x, {{"residual", &residual}});
+  const Op op = p.groups > 1 && p.groups == p.c_in && p.c_in == p.c_out ? Op::depthwise_conv2d : Op::conv2d;
   const Activation f = options.activation;
-  if (f != Activation::none && f != Activation::relu) {
+  if ((f != Activation::none && f != Activation::relu) || (residual && op == Op::depthwise_conv2d)) {
     Conv2dOptions linear = options;
     linear.activation = Activation::none;
-    return activation(conv2d(x, weight, bias, linear), f);
+    const Tensor y = conv2d(x, weight, bias, linear);
+    return activation(residual ? add(y, residual) : y, f);
   }
-  const Conv2dParams p = checked_params(x, weight, bias, options);
-  const Op op = p.groups > 1 && p.groups == p.c_in && p.c_in == p.c_out ? Op::depthwise_conv2d : Op::conv2d;
-  Tensor y = Tensor::empty({p.n, p.out_h(), p.out_w(), p.c_out}, x.dtype(), x.device());
-  call<Conv2dForward>(op, Pass::forward, x, y, x, weight, bias, p);
-  record("conv2d", y, {x, weight, bias},
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  if (op == Op::conv2d) call<Conv2dForward>(op, Pass::forward, x, y, Tensor(), x, weight, bias, residual, p);
+  else call<DepthwiseConv2dForward>(op, Pass::forward, x, y, x, weight, bias, p);
+  record("conv2d", y, {x, weight, bias, residual},
          [x = x.detach(), weight = weight.detach(), y = y.detach(), p, op](const Tensor& dy, const Needs& needs) {
            Tensor dx, dweight, dbias;
            if (needs[0]) {
@@ -56,7 +63,13 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
              if (needs[2]) dbias = Tensor::empty({p.c_out}, x.dtype(), x.device());
              call<Conv2dWgrad>(op, Pass::wgrad, x, dweight, dbias, dy, x, y, p);
            }
-           return std::vector{dx, dweight, dbias};
+           Tensor dresidual = dy;
+           if (needs[3] && p.activation == Activation::relu) {
+             dresidual = Tensor::empty_like(y);
+             call<ActivationBackward>(Op::activation, Pass::backward, y, dresidual, dy, y,
+                                      ActivationParams{Activation::relu, y.numel()});
+           }
+           return std::vector{dx, dweight, dbias, needs[3] ? dresidual : Tensor()};
          });
   return y;
 }

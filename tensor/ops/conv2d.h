@@ -12,6 +12,8 @@ struct Conv2dOptions {
 // y[N, OH, OW, Cout] = f(x[N, H, W, Cin] * weight[Cout, kh, kw, Cin / groups] + bias[Cout]); an undefined bias is none.
 // OH = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down; at least 1 or ShapeError. Differentiable in all
 // three. groups = Cin = Cout runs depthwise_conv2d. relu is computed inside the kernel, other activations follow as an op.
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+// A residual like y, where there is one, is added before f (inside the kernel, but for depthwise_conv2d); differentiable.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {},
+              const Tensor& residual = {});
 
 }  // namespace graft

@@ -61,6 +61,16 @@ TEST_CASE("gradient of conv2d") {
     }
 }
 
+TEST_CASE("gradient of conv2d with a residual") {
+  for (Activation f : {Activation::none, Activation::relu, Activation::gelu})
+    for (int64_t groups : {1, 4}) {
+      INFO("activation ", int(f), " groups ", groups);
+      CHECK(gradcheck([&](auto& x) { return conv2d(x[0], x[1], {}, {.padding = 1, .groups = groups, .activation = f}, x[2]); },
+                      {random_input({2, 4, 3, 4}, 1), random_input({4, 3, 3, 4 / groups}, 2), random_input({2, 4, 3, 4}, 3)},
+                      kShortStep) == "");
+    }
+}
+
 TEST_CASE("conv2d, linear and matmul name what does not fit") {
   const Tensor x = Tensor::zeros({1, 4, 4, 3});
   CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 4})),

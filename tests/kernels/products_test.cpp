@@ -42,7 +42,12 @@ struct Sizes {
 template <class T, template <class> class Forward, template <class> class Dgrad, template <class> class Wgrad, class Params>
 std::vector<std::vector<float>> results(Context& context, Op op, Pass pass, Backend backend, const Sizes& s, const Params& p) {
   Values<T> x(s.x, 1), weight(s.weight, 2), y(s.y, 3), dy(s.y, 4), bias(s.bias, 5);
-  if (pass == Pass::forward) call<Forward, T>(context, op, pass, backend, y.get(), x.get(), weight.get(), bias.get(), p);
+  Values<float> statistics(2 * s.bias, 6);
+  if (pass == Pass::forward) {
+    if constexpr (std::is_same_v<Forward<T>, Conv2dForward<T>>)
+      call<Forward, T>(context, op, pass, backend, y.get(), statistics.get(), x.get(), weight.get(), bias.get(), dy.get(), p);
+    else call<Forward, T>(context, op, pass, backend, y.get(), x.get(), weight.get(), bias.get(), p);
+  }
   if (pass == Pass::dgrad) call<Dgrad, T>(context, op, pass, backend, x.get(), dy.get(), weight.get(), y.get(), p);
   if (pass == Pass::wgrad) call<Wgrad, T>(context, op, pass, backend, weight.get(), bias.get(), dy.get(), x.get(), y.get(), p);
   std::vector<std::vector<float>> all;
@@ -50,6 +55,7 @@ std::vector<std::vector<float>> results(Context& context, Op op, Pass pass, Back
     all.emplace_back();
     for (const T& value : v->v) all.back().push_back(float(value));
   }
+  all.push_back(statistics.v);
   return all;
 }
 
@@ -60,8 +66,8 @@ int check_in(Op op, std::span<const Pass> passes, const std::string& shape, cons
   for (Pass pass : passes) {
     Context context(1);
     auto expected = results<float, Forward, Dgrad, Wgrad>(context, op, pass, Backend::ref, s, p);
-    for (auto& values : expected)
-      for (float& v : values) v = float(T(v));
+    for (size_t i = 0; i + 1 < expected.size(); ++i)  // statistics are not rounded
+      for (float& v : expected[i]) v = float(T(v));
     for (const Version& version : versions(op, pass, Backend::emu, dtype_of<T>)) {
       INFO(name(op), " ", name(pass), " ", shape, " ", name(dtype_of<T>), " version ", version.number);
       context.set_version(op, version.number);
@@ -93,8 +99,13 @@ void check_conv(Op op, std::span<const Pass> passes, const Conv2dParams& p, int 
   const Sizes s{p.n * p.h * p.w * p.c_in, weight, pixels * p.c_out, p.c_out};
   const std::string shape = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}", p.n, p.h,
                                         p.w, p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups);
-  CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == f32);
-  CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == bf16);
+  if (op == Op::conv2d) {
+    CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == f32);
+    CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == bf16);
+  } else {
+    CHECK(check_in<float, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == f32);
+    CHECK(check_in<BFloat16, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, shape, s, p) == bf16);
+  }
 }
 
 constexpr Activation kRelu = Activation::relu;
