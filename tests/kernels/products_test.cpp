@@ -90,22 +90,22 @@ int check_in(Op op, std::span<const Pass> passes, int first, const std::string& 
 void check_linear(const LinearParams& p, int f32, int bf16) {
   const Sizes s{p.rows * p.in, p.out * p.in, p.rows * p.out, p.out};
   const std::string shape = fmt::format("rows={} in={} out={}", p.rows, p.in, p.out);
-  CHECK(check_in<float, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), 1, shape, s, p) == f32);
-  CHECK(check_in<BFloat16, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), 1, shape, s, p) == bf16);
+  CHECK(check_in<float, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), 1, shape, s, p) >= f32);
+  CHECK(check_in<BFloat16, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), 1, shape, s, p) >= bf16);
 }
 
-// f32, bf16: how many versions accept the shape, of all passes together.
+// f32, bf16: at least how many versions accept the shape, of all passes together.
 void check_conv(Op op, std::span<const Pass> passes, const Conv2dParams& p, int f32, int bf16, int first = 1) {
   const int64_t weight = p.c_out * p.kh * p.kw * (p.c_in / p.groups), pixels = p.n * p.out_h() * p.out_w();
   const Sizes s{p.n * p.h * p.w * p.c_in, weight, pixels * p.c_out, p.c_out};
   const std::string shape = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}", p.n, p.h,
                                         p.w, p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups);
   if (op == Op::conv2d) {
-    CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) == f32);
-    CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) == bf16);
+    CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= f32);
+    CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= bf16);
   } else {
-    CHECK(check_in<float, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) == f32);
-    CHECK(check_in<BFloat16, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) == bf16);
+    CHECK(check_in<float, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= f32);
+    CHECK(check_in<BFloat16, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= bf16);
   }
 }
 
