@@ -87,9 +87,10 @@ std::vector<Bandwidth> bandwidths(ThreadPool& pool, int64_t largest) {
     double gbs = rate(one, 1, [&](int64_t at, int64_t n, size_t t) { sink[t * 16] += HWY_DYNAMIC_DISPATCH(Read)(a + at, n); });
     gbs = std::max(gbs, rate(two, 2, [&](int64_t at, int64_t n, size_t) { HWY_DYNAMIC_DISPATCH(Copy)(y + at, a + at, n); }));
     gbs = std::max(gbs, rate(two, 2, [&](int64_t at, int64_t n, size_t) { HWY_DYNAMIC_DISPATCH(CopyStream)(y + at, a + at, n); }));
-    gbs = std::max(
-        gbs, rate(three, 3, [&](int64_t at, int64_t n, size_t) { HWY_DYNAMIC_DISPATCH(TriadStream)
-                                                                 (y + at, a + at, b + at, n); }));
+    gbs = std::max(gbs, rate(three, 3, [&](int64_t at, int64_t n, size_t) {
+                     HWY_DYNAMIC_DISPATCH(TriadStream)
+                     (y + at, a + at, b + at, n);
+                   }));
     result.push_back({size, gbs});
     if (size == largest) break;
   }

@@ -1,5 +1,6 @@
 #include "bench/device.h"
 
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -39,6 +40,13 @@ int64_t last_level_cache() {
   return largest ? largest : int64_t{32} << 20;
 }
 
+// How often the system has taken a thread of this process off its core for another process.
+int64_t preemptions() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  return use.ru_nivcsw;
+}
+
 class Cpu : public Device {
  public:
   explicit Cpu(int threads)
@@ -69,13 +77,15 @@ class Cpu : public Device {
   void read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void wait() override {}
 
-  double time(const Candidate& c, std::vector<void*>& args, int calls, Cache cache) override {
+  Timing time(const Candidate& c, std::vector<void*>& args, int calls, Cache cache) override {
     if (cache == Cache::cold) flush();
     if (c.wake) c.wake();
     if (cache == Cache::hot) c.run(args);
+    const int64_t switches = preemptions();
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < calls; ++i) c.run(args);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return {seconds / calls, preemptions() != switches};
   }
 
  private:

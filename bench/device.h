@@ -15,16 +15,22 @@ enum class Cache { cold, hot };
 inline constexpr Cache kCaches[] = {Cache::cold, Cache::hot};
 constexpr std::string_view name(Cache c) { return c == Cache::cold ? "cold" : "hot"; }
 
+// Of one sample. disturbed: a thread was taken off its core, or the clock was throttled, while it was taken.
+struct Timing {
+  double seconds;
+  bool disturbed = false;
+};
+
 // What is timed: graft's kernel, one of its versions, or another library's.
 struct Candidate {
   std::string engine;  // "graft", "openblas 0.3.21"
   int version = 0;     // of graft's ladder; 0: the default
-  std::string version_name;
+  std::string version_name = {};
   bool by_request = false;  // rounds its inputs to fewer bits than its dtype has
-  std::function<void(std::vector<void*>& args)> run;
+  std::function<void(std::vector<void*>& args)> run = {};
   std::function<void()> wake = {};  // wakes its threads, where they are not those of the device's context
-  // Where it runs in a process of its own: seconds of one call, as Device::time.
-  std::function<double(int calls, Cache)> time = {};
+  // Where it runs in a process of its own: as Device::time.
+  std::function<Timing(int calls, Cache)> time = {};
   std::string verified = {};  // against what its outputs were compared
 };
 
@@ -51,8 +57,8 @@ class Device {
   virtual void read(void* to, const void* from, size_t) = 0;
   virtual void wait() = 0;  // for everything launched; Error where a kernel failed
 
-  // Seconds of one call, the mean of `calls` back to back (1 where cold).
-  virtual double time(const Candidate&, std::vector<void*>& args, int calls, Cache) = 0;
+  // Of one call, the mean of `calls` back to back (1 where cold).
+  virtual Timing time(const Candidate&, std::vector<void*>& args, int calls, Cache) = 0;
 };
 
 std::unique_ptr<Device> make_device(Backend, int threads);  // DeviceError where this build or machine has none

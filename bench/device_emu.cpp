@@ -33,7 +33,7 @@ class Emu : public Device {
   void write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void wait() override {}
-  double time(const Candidate&, std::vector<void*>&, int, Cache) override { throw InternalError("bench: emu is never timed"); }
+  Timing time(const Candidate&, std::vector<void*>&, int, Cache) override { throw InternalError("bench: emu is never timed"); }
 
  private:
   Context context_{1};

@@ -5,7 +5,7 @@
 namespace graft::bench {
 
 struct Plan {
-  double seconds = 0.5;  // for each candidate, at most (but never fewer samples than `least`)
+  double seconds = 0.5;  // for each candidate; up to four times that for `least` undisturbed samples
   double noise = 0.005;  // done when the relative standard error of every median is below
   int least = 10, most = 200;
 };
@@ -13,7 +13,8 @@ struct Plan {
 struct Samples {
   std::vector<double> seconds;  // of one call each
   int calls = 1;                // back to back in each sample
-  double noise = 0;
+  int dropped = 0;              // samples that were disturbed, and are not among them
+  bool disturbed = false;       // there were too few others: they are among them
   Sensors before, after;
 };
 

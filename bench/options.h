@@ -14,8 +14,9 @@ class App;
 namespace graft::bench {
 
 struct Options {
-  std::string op = "all", pass, suite, shape, device = "cpu", dtype = "f32", cache = "both", engines, out, against, plot;
-  std::vector<std::string> table;
+  std::string op = "all", device = "cpu", dtype = "f32", cache = "both";
+  std::string pass = {}, suite = {}, shape = {}, engines = {}, out = {}, against = {}, plot = {};
+  std::vector<std::string> table = {};
   int64_t batch = 0;  // of a suite; 0: its own
   int threads = 0;    // 0: one per core
   double seconds = 0.5, reference_gflop = 4;

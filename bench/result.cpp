@@ -67,6 +67,8 @@ std::string json_line(const Result& r) {
                  {"commit", r.commit},
                  {"command", r.command},
                  {"calls", r.calls},
+                 {"dropped", r.dropped},
+                 {"disturbed", r.disturbed},
                  {"samples_us", us}};
   if (std::isfinite(r.sensors.clock_mhz))
     j["sensors"] = {{"clock_mhz", r.sensors.clock_mhz},
@@ -88,7 +90,8 @@ Result result_from_json(const std::string& line) try {
   get("verified", r.verified), get("flops", r.flops), get("bytes", r.bytes), get("peak_gflops", r.peak_gflops);
   get("bandwidth_gbs", r.bandwidth_gbs), get("baseline_ratio", r.baseline_ratio), get("backend", r.backend);
   get("device", r.device), get("target", r.target), get("driver", r.driver), get("threads", r.threads), get("load", r.load);
-  get("compiler", r.compiler), get("commit", r.commit), get("command", r.command), get("calls", r.calls);
+  get("compiler", r.compiler), get("commit", r.commit), get("command", r.command), get("calls", r.calls), get("dropped", r.dropped),
+      get("disturbed", r.disturbed);
   get("samples_us", r.samples);
   for (double& s : r.samples) s *= 1e-6;
   check<LoadError>(!r.samples.empty(), "no samples");

@@ -22,6 +22,8 @@ struct Result {
   std::string cache, verified;
   std::vector<double> samples;  // seconds of one call
   int calls = 1;                // back to back in each sample
+  int dropped = 0;              // disturbed samples that are not among them
+  bool disturbed = false;       // disturbed ones are among them, for want of others
   double peak_gflops = 0;       // the roofline of this run that applies
   double bandwidth_gbs = 0;
   double baseline_ratio = 0;  // its time / that of the fastest other library of the run; 0: there was none

@@ -159,6 +159,7 @@ class Run {
       r.backend = name(device_->backend()), r.device = device_->model(), r.target = device_->target(), r.driver = device_->driver();
       r.compiler = compiler(), r.commit = commit(), r.command = command_of(o_, j, cache, threads()), r.threads = threads();
       r.load = load_, r.cache = name(cache), r.verified = c.verified, r.samples = samples[i].seconds, r.calls = samples[i].calls;
+      r.dropped = samples[i].dropped, r.disturbed = samples[i].disturbed;
       r.sensors = samples[i].after;
       const double working_set = cache == Cache::cold ? INFINITY : argument_bytes(j.c, real_);
       judge(r, working_set, c.by_request);

@@ -31,7 +31,7 @@ std::string table_row(const Result& r) {
   return fmt::format("{:>10} {:>10} {:>10} {:>9.4g} {:>8.3g} {:>5.1f}{} {:>7}  {:<4} {:<22} {}{}\n", microseconds(r.seconds()),
                      microseconds(quantile(r.samples, 0.1)), microseconds(quantile(r.samples, 0.9)), r.gflops(), r.gbs(),
                      r.roofline_percent(), r.alarm() ? '!' : ' ', ratio(r), r.cache, r.label(), r.shape,
-                     r.times > 1 ? fmt::format("  ({}x)", r.times) : "");
+                     (r.times > 1 ? fmt::format("  ({}x)", r.times) : std::string()) + (r.disturbed ? "  disturbed" : ""));
 }
 
 std::string markdown(const std::vector<Result>& results) {
@@ -52,7 +52,8 @@ std::string markdown(const std::vector<Result>& results) {
       text += fmt::format("| {} | {} | {} | {} | {} - {} | {:.4g} | {:.3g} | {:.0f}{} | {} | {} |\n", again ? "" : r->shape,
                           again ? "" : std::to_string(r->times), r->label(), microseconds(r->seconds()),
                           microseconds(quantile(r->samples, 0.1)), microseconds(quantile(r->samples, 0.9)), r->gflops(), r->gbs(),
-                          r->roofline_percent(), r->alarm() ? " (!)" : "", ratio(*r), r->verified);
+                          r->roofline_percent(), r->alarm() ? " (!)" : "", ratio(*r),
+                          r->verified + (r->disturbed ? ", disturbed" : ""));
       before = r->shape;
     }
   }

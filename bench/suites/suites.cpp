@@ -26,7 +26,7 @@ std::vector<Job> suite_jobs(const Suite& suite, Mode mode, Backend backend, int6
   std::vector<Job> jobs;
   std::map<std::tuple<Op, Pass, std::string>, size_t> seen;
   for (harness::Case& c : harness::collect([&] { suite.add(mode, batch); })) {
-    if (mode == Mode::infer && c.pass != Pass::forward) continue;
+    if (c.tier != harness::Tier::bench || (mode == Mode::infer && c.pass != Pass::forward)) continue;
     const auto [found, fresh] = seen.try_emplace({c.op, c.pass, c.name}, jobs.size());
     if (fresh) jobs.push_back({std::move(c), std::string(suite.name) + (mode == Mode::train ? "/train" : "/infer"), 1});
     else ++jobs[found->second].times;

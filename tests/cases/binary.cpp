@@ -16,6 +16,16 @@ void add_sum(Tier tier, int64_t n) {
                      {.reduction = 1, .flops = double(n), .bytes = 12.0 * double(n)}, p);
 }
 
+void add_channel_scale(Tier tier, int64_t n, int64_t pixels, int64_t channels) {
+  const BinaryParams p{Binary::mul, {1, n, pixels, channels}, {0, pixels * channels, channels, 1}, {0, channels, 0, 1}};
+  const int64_t a = n * pixels * channels, b = n * channels;
+  const auto name = fmt::format("kind={} y=1x{}x{}x{} a={} b={}", int(p.kind), n, pixels, channels, a, b);
+  add<BinaryForward>(Op::binary, Pass::forward, name, tier, {out(a), in(a), in(b)},
+                     {.reduction = 1, .flops = double(a), .bytes = 4.0 * double(2 * a + b)}, p);
+  add<BinaryBackward>(Op::binary, Pass::backward, name, tier, {out(a), out(b), in(a), in(a), in(b)},
+                      {.reduction = double(pixels), .flops = 3.0 * double(a), .bytes = 4.0 * double(3 * a + 2 * b)}, p);
+}
+
 GRAFT_CASES(binary) {
   add_sum(Tier::bench, 1 << 24);
 

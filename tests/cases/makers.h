@@ -31,7 +31,8 @@ void add_layer_norm(Tier, int64_t rows, int64_t channels, Affine);
 void add_softmax(Op, Tier, const SoftmaxParams&);  // softmax or log_softmax
 void add_cross_entropy(Tier, const CrossEntropyParams&);
 void add_activation(Tier, const ActivationParams&);
-void add_sum(Tier, int64_t n);  // binary: y = a + b, element by element
+void add_sum(Tier, int64_t n);                                              // binary: y = a + b, element by element
+void add_channel_scale(Tier, int64_t n, int64_t pixels, int64_t channels);  // binary: y[n, i, c] = a[n, i, c] b[n, c]
 void add_embedding(Tier, const EmbeddingParams&);
 void add_max_pool2d(Tier, int64_t n, int64_t h, int64_t w, int64_t c, int64_t kernel, int64_t stride, int64_t padding);
 void add_avg_pool2d(Tier, int64_t n, int64_t h, int64_t w, int64_t c, int64_t kernel, int64_t stride, int64_t padding);
