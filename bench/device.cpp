@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include "kernels/common/error.h"
 #include "kernels/runtime/cpu/memory.h"
@@ -79,7 +80,9 @@ class Cpu : public Device {
 
   Timing time(const Candidate& c, std::vector<void*>& args, int calls, Cache cache) override {
     if (cache == Cache::cold) flush();
-    if (c.wake) c.wake();
+    // Threads of the candidate before may still spin for work: asleep now. And who has just slept gets a whole time slice.
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+    c.wake ? c.wake() : wake();
     if (cache == Cache::hot) c.run(args);
     const int64_t switches = preemptions();
     const auto start = std::chrono::steady_clock::now();
@@ -93,6 +96,14 @@ class Cpu : public Device {
   void flush() {
     context_.pool().parallel_range(int64_t(flush_.size()), int64_t{1} << 20, [this](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) flush_[size_t(i)] += 1.0f;
+    });
+  }
+
+  void wake() {
+    context_.pool().parallel_for(context_.pool().size(), [](int64_t, int) {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+      while (std::chrono::steady_clock::now() < until) {
+      }
     });
   }
 

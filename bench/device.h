@@ -31,7 +31,8 @@ struct Candidate {
   std::function<void()> wake = {};  // wakes its threads, where they are not those of the device's context
   // Where it runs in a process of its own: as Device::time.
   std::function<Timing(int calls, Cache)> time = {};
-  std::string verified = {};  // against what its outputs were compared
+  std::vector<size_t> skips = {};  // output arguments that another library does not make (statistics for a backward pass)
+  std::string verified = {};       // against what its outputs were compared
 };
 
 struct Sensors {  // NaN: not known

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <thread>
 
 #include "bench/statistics.h"
 
@@ -11,9 +10,6 @@ namespace graft::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Worker threads of the candidate before may still spin for work; they are asleep after this.
-void let_others_sleep() { std::this_thread::sleep_for(std::chrono::microseconds(500)); }
 
 }  // namespace
 
@@ -23,7 +19,6 @@ std::vector<Samples> measure(Device& device, Arguments& arguments, const std::ve
   std::vector<Samples> all(candidates.size());
   std::vector<std::vector<double>> disturbed(candidates.size());
   const auto sample = [&](size_t i, int calls) {
-    if (candidates.size() > 1) let_others_sleep();
     const Candidate& c = candidates[i];
     return c.time ? c.time(calls, cache) : device.time(c, arguments.pointers(), calls, cache);
   };

@@ -140,6 +140,9 @@ class Run {
     } catch (const ConfigError& e) {
       ++refused_;
       if (o_.verify_only) say("refused", e.what());
+    } catch (const Error& e) {
+      wrong_ += own;
+      say(own ? "WRONG" : "failed", e.what());
     }
     return false;
   }

@@ -2,7 +2,7 @@
 // each registers itself where it is compiled and gives nothing for a case that it cannot compute.
 #pragma once
 #include "bench/device.h"
-#include "tests/harness/cases.h"
+#include "tests/harness/verify.h"
 
 namespace graft::bench {
 

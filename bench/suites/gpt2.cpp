@@ -10,7 +10,7 @@ void gpt2(Mode mode, int64_t batch) {
   TokenWalk net(mode, batch, training ? kTokens : 1, kWidth);
   net.embedding(kVocabulary);
   net.learned(kTokens * kWidth);
-  for (int layer = 0; layer < 12; ++layer) net.block(12, Activation::gelu, true, harness::Padding::none, kTokens);
+  for (int layer = 0; layer < 12; ++layer) net.block(12, Activation::gelu_tanh, true, harness::Padding::none, kTokens);
   net.norm();
   net.tied_head(kVocabulary);
   net.loss(net.rows(), kVocabulary);

@@ -14,7 +14,7 @@ using namespace graft::harness;
 namespace {
 
 void check_outputs(const Case& c, std::vector<Buffer>& actual, std::vector<Buffer>& expected, DType real = DType::f32) {
-  const Comparison r = compare_outputs(c, output_values(c, actual), output_values(c, expected), precision_of(c, real));
+  const Comparison r = compare_outputs(c, output_values(c, actual), output_values(c, expected), real);
   CHECK_MESSAGE(r.ok, r.report);
 }
 
