@@ -7,7 +7,7 @@ namespace graft::bench {
 struct Plan {
   double seconds = 0.5;  // for each candidate; up to four times that for `least` undisturbed samples
   double noise = 0.005;  // done when the relative standard error of every median is below
-  int least = 10, most = 200;
+  int least = 10, most = 100;
 };
 
 struct Samples {

@@ -1,5 +1,7 @@
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "bench/against.h"
@@ -198,11 +200,16 @@ class Run {
   int verified_ = 0, refused_ = 0, wrong_ = 0, missing_ = 0, too_large_ = 0;
 };
 
+// A file is replaced at once or not at all.
 void write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
+  const bool device = std::filesystem::exists(path) && !std::filesystem::is_regular_file(path);
+  const std::string beside = device ? path : path + ".part";
+  std::ofstream file(beside, std::ios::binary);
   file << text;
   file.flush();
+  if (!file.good() && !device) std::remove(beside.c_str());
   check<Error>(file.good(), "{}: cannot write", path);
+  if (!device) std::filesystem::rename(beside, path);
 }
 
 }  // namespace

@@ -57,6 +57,20 @@ TEST_CASE("wrong usage is one line, with a suggestion, and exit code 2") {
   refuses("study x.toml --seeds 0", "--seeds");
   refuses("train --data fashion-mnist --epochs zero", "--epochs");
   refuses("inspect", "file");
+  refuses("bench matmull", "did you mean 'matmul'?");
+  refuses("bench matmul --suite resnet5", "did you mean 'resnet50'?");
+  refuses("bench matmul --device emu", "emu is a debugging device");
+  refuses("bench matmul --plot roofline.gif", "roofline.gif");
+  refuses("bench --table absent.json", "absent.json");
+}
+
+TEST_CASE("bench verifies every version of a ladder without a GPU, and lists what it would time") {
+  const ToolRun r = run_tool("bench matmul --ladder --device emu --verify-only --shape 'm=5 n=7'");
+  INFO(r.out, r.err);
+  CHECK(r.code == 0);
+  CHECK(r.out.find("verified  matmul forward f32 graft v2 coalesced batch=3 m=5 n=7 k=11 nn (ref f64)") != std::string::npos);
+  CHECK(r.out.find(" 0 wrong") != std::string::npos);
+  CHECK(run_tool("bench conv2d --suite vgg --list").out.find("n=4 224x224x3 out=64 kernel=3x3") != std::string::npos);
 }
 
 TEST_CASE("files that are not there or not what they claim") {

@@ -97,12 +97,15 @@ TEST_CASE("against: only what can be compared is") {
   CHECK_THROWS_WITH_AS(verdict(before, now), "bench: --against: no row in common", ConfigError);
 }
 
-TEST_CASE("result: a Markdown table has a row for each result") {
-  Result other = row({2e-3});
+TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engines beside each other") {
+  Result ours = row({1e-3}), other = row({2e-3}), alone = row({3e-3});
+  ours.version = alone.version = 0;
   other.engine = "vendor 1.0", other.version = 0;
-  const std::string text = markdown({row({1e-3}), other});
+  alone.shape = "rows=1 cols=1", alone.times = 1;
+  const std::string text = markdown({ours, other, alone});
+  // 3 calls of 1 ms and one of 3 ms; the vendor has the first alone. Roofline: 0.8 ms of each call.
+  CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 | 6000 | 53 | 2.00 |") != std::string::npos);
   CHECK(text.find("### softmax forward, f32, basic, cold") != std::string::npos);
-  CHECK(text.find("| rows=4096 cols=512 | 3 | graft v2 tiles | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2.00 | ref f64 |") !=
-        std::string::npos);
-  CHECK(text.find("| vendor 1.0 | 2000 |") != std::string::npos);
+  CHECK(text.find("| rows=4096 cols=512 | 3 | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2000 (2.00) |") != std::string::npos);
+  CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - |") != std::string::npos);
 }
