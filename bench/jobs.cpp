@@ -52,8 +52,8 @@ std::vector<Job> jobs_of(const std::string& wanted, Backend backend, int64_t bat
 
 std::vector<Job> select_jobs(const Options& o) {
   check_name("op", o.op, op_names());
-  std::vector<std::string> pass_names;
-  for (int i = 0; i < kPasses; ++i) pass_names.emplace_back(name(Pass(i)));
+  std::vector<std::string> pass_names(kPasses);
+  for (int i = 0; i < kPasses; ++i) pass_names[size_t(i)] = name(Pass(i));
   if (!o.pass.empty()) check_name("pass", o.pass, pass_names);
   const std::string suite = !o.suite.empty() ? o.suite : o.verify_only ? "tests" : "basic";
   const bool exact = !o.shape.empty() && o.shape[0] == '=';

@@ -1,5 +1,6 @@
 #include "bench/result.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -31,8 +32,8 @@ double Result::roofline_percent() const {
 std::string Result::label() const { return version ? fmt::format("{} v{} {}", engine, version, version_name) : engine; }
 
 std::string json_line(const Result& r) {
-  std::vector<double> us;
-  for (double s : r.samples) us.push_back(rounded(s * 1e6, 5));
+  std::vector<double> us(r.samples.size());
+  std::transform(r.samples.begin(), r.samples.end(), us.begin(), [](double s) { return rounded(s * 1e6, 5); });
   ordered_json j{{"schema", 1},
                  {"op", r.op},
                  {"pass", r.pass},

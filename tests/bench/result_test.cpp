@@ -102,10 +102,14 @@ TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engi
   ours.version = alone.version = 0;
   other.engine = "vendor 1.0", other.version = 0;
   alone.shape = "rows=1 cols=1", alone.times = 1;
-  const std::string text = markdown({ours, other, alone});
-  // 3 calls of 1 ms and one of 3 ms; the vendor has the first alone. Roofline: 0.8 ms of each call.
-  CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 | 6000 | 53 | 2.00 |") != std::string::npos);
+  Result disturbed = row({9e-3});
+  disturbed.version = 0, disturbed.shape = "rows=2 cols=2", disturbed.disturbed = true;
+  const std::string text = markdown({ours, other, alone, disturbed});
+  // The disturbed row does not count: 3 calls of 1 ms and one of 3 ms; the vendor has the first alone. Roofline: 0.8 ms of each
+  // call.
+  CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 of 3 | 6000 | 53 | 2.00 |") != std::string::npos);
   CHECK(text.find("### softmax forward, f32, basic, cold") != std::string::npos);
   CHECK(text.find("| rows=4096 cols=512 | 3 | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2000 (2.00) |") != std::string::npos);
+  CHECK(text.find("| 9 (disturbed) | - |") != std::string::npos);
   CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - |") != std::string::npos);
 }
