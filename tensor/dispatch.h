@@ -38,6 +38,11 @@ void call(Op op, Pass pass, const Tensor& like, Args&&... args) {
   }
 }
 
+// The type in which values of x's type are added up: losses, statistics, the parameters of norms (Accumulate<T>).
+inline DType accumulated(const Tensor& x) { return accumulate(x.dtype()); }
+// Of that type and on x's device, all that are defined.
+void check_accumulated(const char* op, const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> others);
+
 // Same dtype and device for all defined tensors, else one error that names the op and the argument.
 void check_same(const char* op, const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> others);
 

@@ -69,5 +69,6 @@ struct AccumulateOf {
 };
 template <class T>
 using Accumulate = typename AccumulateOf<T>::type;
+constexpr DType accumulate(DType t) { return t == DType::f16 || t == DType::bf16 ? DType::f32 : t; }
 
 }  // namespace graft

@@ -26,6 +26,12 @@ struct Rung<void(Context&, A...)> {
   void (*run)(Context&, A...);
 };
 
+// What supports() of version 1 is.
+template <class... A>
+bool accepts_all(A...) {
+  return true;
+}
+
 // The index of the version to run. ConfigError where the requested one does not exist or does not accept the arguments:
 // something else than what was asked for is never run. (Compiled apart: nvcc does not see the formatting of errors.)
 size_t choose_version(Op, int requested, std::span<const Version>, std::span<const bool> accepts);
@@ -55,5 +61,12 @@ struct RegisterVersions {
 #define GRAFT_VERSIONS(op, pass, backend, T, ladder)                               \
   static const ::graft::RegisterVersions versions_##op##_##pass##_##backend##_##T( \
       ::graft::Op::op, ::graft::Pass::pass, ::graft::Backend::backend, ::graft::dtype_of<T>, ladder)
+
+// For kernels that are templates of their element type: f32 and bf16 slots of the GPU back end and their ladders kLadder<T>.
+#define GRAFT_GPU_KERNEL(op, pass, Signature, kLadder)        \
+  GRAFT_KERNEL(op, pass, GRAFT_GPU, float, Signature);        \
+  GRAFT_KERNEL(op, pass, GRAFT_GPU, BFloat16, Signature);     \
+  GRAFT_VERSIONS(op, pass, GRAFT_GPU, float, kLadder<float>); \
+  GRAFT_VERSIONS(op, pass, GRAFT_GPU, BFloat16, kLadder<BFloat16>)
 
 }  // namespace graft

@@ -1,4 +1,4 @@
-// Losses: the mean over the batch, one value.
+// Losses: the mean over the batch, one value; it, its gradient and the normaliser are of Accumulate<T>, f32 for bf16 logits.
 //   cross_entropy  loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc, q = (1 - smoothing) onehot(label) +
 //   smoothing / C
 //                  dx_nc = dloss / N (softmax(x_n)_c - q_nc)
@@ -19,16 +19,17 @@ struct MseParams {
 // loss[1]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no
 // digits.
 template <class T>
-using CrossEntropyForward = void(Context&, T* loss, T* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams&);
+using CrossEntropyForward = void(Context&, Accumulate<T>* loss, Accumulate<T>* normaliser, const T* x, const int64_t* labels,
+                                 const CrossEntropyParams&);
 // dloss[1]
 template <class T>
-using CrossEntropyBackward = void(Context&, T* dx, const T* dloss, const T* x, const T* normaliser, const int64_t* labels,
-                                  const CrossEntropyParams&);
+using CrossEntropyBackward = void(Context&, T* dx, const Accumulate<T>* dloss, const T* x, const Accumulate<T>* normaliser,
+                                  const int64_t* labels, const CrossEntropyParams&);
 template <class T>
-using MseForward = void(Context&, T* loss, const T* x, const T* target, const MseParams&);
+using MseForward = void(Context&, Accumulate<T>* loss, const T* x, const T* target, const MseParams&);
 // dx, dtarget: null when not needed.
 template <class T>
-using MseBackward = void(Context&, T* dx, T* dtarget, const T* dloss, const T* x, const T* target, const MseParams&);
+using MseBackward = void(Context&, T* dx, T* dtarget, const Accumulate<T>* dloss, const T* x, const T* target, const MseParams&);
 
 // ShapeError names the first row whose label lies outside [0, classes).
 void check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes);

@@ -1,124 +1,188 @@
 // cross_entropy  loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc;  dx = dloss / N (softmax(x) - q)
 // mse            loss = mean (x - target)^2;  dx = -dtarget = 2 dloss / n (x - target)
+// f32 and bf16; losses, sums and normalisers are f32.
 //
-// | version | what it teaches |
-// |---|---|
-// | v1 cross_entropy | one block a row: maximum, then sum of exponentials; the row's losses are summed in a second launch |
-// | v1 backward      | one thread a value, from the row's stored maximum and log sum |
-// | v1 mse           | a sum of terms (kernels/reduce/sums.cuh) |
+// cross_entropy forward   v1 block    a block a row: the maximum, then the sum of exponentials: two reads of the logits; the
+//                                     row's losses are added up in a second launch; accepts all
+//                         v2 one pass a new maximum rescales the sum so far: one read, in vectors. Classes in units of 16 bytes.
+//                                     4 bytes a logit in f32, 2 in bf16
+// cross_entropy backward  v1 plain    one thread a value, from the row's stored maximum and log sum; accepts all
+//                         v2 vectors  one thread 16 bytes, a block a row. 8 bytes a logit in f32, 4 in bf16
+// mse                     a sum of terms (kernels/reduce/sums.cuh); backward one thread a value
 // A label outside [0, classes) throws where the labels are in host memory, else it makes the loss NaN.
+// Forward and backward in one read and one write of the logits: cross_entropy_inplace_kernels.cuh.
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
+#include "kernels/loss/cross_entropy.cuh"
 #include "kernels/loss/loss.h"
-#include "kernels/reduce/sums.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-__device__ inline float block_max(float v, WarpSums<1>& warps) {
-  v = warp_max(v);
-  if (threadIdx.x % 32 == 0) warps.v[threadIdx.x / 32][0] = v;
-  __syncthreads();
-  v = warps.v[0][0];
-  for (unsigned w = 1; w < blockDim.x / 32; ++w) v = max_nan(v, warps.v[w][0]);
-  __syncthreads();
-  return v;
-}
-
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v1(float* row_loss, float* normaliser, const float* x, const int64_t* labels, int64_t classes, float keep,
-                          float spread) {
+    cross_entropy_rows_v1(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
   };
   auto& smem = shared<Smem>();
-  const int64_t row = blockIdx.x;
-  x += row * classes;
-  float max = -INFINITY;
-  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) max = max_nan(x[c], max);
-  max = block_max(max, smem.max);
-  Sums<2> s{};  // exponentials, and how far the logits lie below the maximum
-  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) s += Sums<2>{{expf(x[c] - max), max - x[c]}};
+  x += blockIdx.x * classes;
+  RowSums row;
+  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) row.max = max_nan(row.max, to_float(x[c]));
+  row.max = block_max(row.max, smem.max);
+  Sums<2> s{};
+  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
+    const float below = row.max - to_float(x[c]);
+    s += Sums<2>{{expf(-below), below}};
+  }
   s = block_sum(s, smem.sums);
-  if (threadIdx.x != 0) return;
-  const float log_sum = logf(s.v[0]);
-  const int64_t label = labels[row];
-  const float at_label = label >= 0 && label < classes ? x[label] : NAN;
-  normaliser[2 * row] = max;
-  normaliser[2 * row + 1] = log_sum;
-  row_loss[row] = log_sum + keep * (max - at_label) + (spread != 0.0f ? spread * s.v[1] : 0.0f);
+  row.exponentials = s.v[0], row.below = s.v[1];
+  if (threadIdx.x == 0) store_row(row_loss, normaliser, row, x, labels, classes, q);
 }
 
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_backward_v1(float* dx, const float* dloss, const float* x, const float* normaliser, const int64_t* labels,
-                              int64_t n, int64_t classes, float keep, float spread) {
+    cross_entropy_rows_v2(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, Smoothing q) {
+  struct Smem {
+    WarpSums<1> max;
+    WarpSums<2> sums;
+  };
+  auto& smem = shared<Smem>();
+  constexpr int kWidth = kVector<T>;
+  x += blockIdx.x * classes;
+  RowSums row;
+  for (int64_t c = threadIdx.x * kWidth; c < classes; c += blockDim.x * kWidth) {
+    float v[kWidth];
+    load<kWidth>(v, x + c);
+    row.add(v);
+  }
+  row = row.of_block(smem.max, smem.sums);
+  if (threadIdx.x == 0) store_row(row_loss, normaliser, row, x, labels, classes, q);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_backward_v1(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
+                              int64_t classes, Smoothing q) {
   const int64_t i = global_thread();
   if (i >= n * classes) return;
   const int64_t row = i / classes;
-  const float q = spread + (i % classes == labels[row] ? keep : 0.0f);
-  dx[i] = *dloss / float(n) * (expf(x[i] - normaliser[2 * row] - normaliser[2 * row + 1]) - q);
+  dx[i] = from_float<T>(*dloss / float(n) *
+                        (expf(to_float(x[i]) - normaliser[2 * row] - normaliser[2 * row + 1]) - q(i % classes == labels[row])));
 }
 
-struct ValueTerm {
-  static constexpr int kSums = 1;
-  const float* x;
-  __device__ Sums<1> operator()(int64_t, int64_t k) const { return {{x[k]}}; }
-};
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_backward_v2(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
+                              int64_t classes, Smoothing q) {
+  constexpr int kWidth = kVector<T>;
+  const int64_t row = blockIdx.x, label = labels[row];
+  const float max = normaliser[2 * row], log_sum = normaliser[2 * row + 1], factor = *dloss / float(n);
+  for (int64_t c = threadIdx.x * kWidth; c < classes; c += blockDim.x * kWidth) {
+    float v[kWidth];
+    load<kWidth>(v, x + row * classes + c);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) v[j] = factor * (expf(v[j] - max - log_sum) - q(c + j == label));
+    store<kWidth>(dx + row * classes + c, v);
+  }
+}
 
+template <class T>
 struct SquaredErrorTerm {
   static constexpr int kSums = 1;
-  const float *x, *target;
+  const T *x, *target;
   __device__ Sums<1> operator()(int64_t, int64_t k) const {
-    const float d = x[k] - target[k];
+    const float d = to_float(x[k]) - to_float(target[k]);
     return {{d * d}};
   }
 };
 
-struct StoreMean {
-  float* loss;
-  float n;
-  __device__ void operator()(int64_t, const Sums<1>& s) const { *loss = s.v[0] / n; }
-};
-
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    mse_backward_v1(float* dx, float* dtarget, const float* dloss, const float* x, const float* target, int64_t n) {
+    mse_backward_v1(T* dx, T* dtarget, const float* dloss, const T* x, const T* target, int64_t n) {
   const int64_t i = global_thread();
   if (i >= n) return;
-  const float g = 2.0f * *dloss / float(n) * (x[i] - target[i]);
-  if (dx) dx[i] = g;
-  if (dtarget) dtarget[i] = -g;
+  const float g = 2.0f * *dloss / float(n) * (to_float(x[i]) - to_float(target[i]));
+  if (dx) dx[i] = from_float<T>(g);
+  if (dtarget) dtarget[i] = from_float<T>(-g);
 }
+
+template <class T>
+struct Forward {
+  using Kernel = void(float*, float*, const T*, const int64_t*, int64_t, Smoothing);
+  static void run(Context& context, Kernel* kernel, int threads, float* loss, float* normaliser, const T* x, const int64_t* labels,
+                  const CrossEntropyParams& p) {
+    if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);
+    const auto rows = device_scratch<float>(context, size_t(p.n));
+    launch_blocks(context, p.n, threads, kernel, rows.get(), normaliser, x, labels, p.classes, Smoothing(p));
+    sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
+  }
+  static void v1(Context& context, float* loss, float* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    run(context, cross_entropy_rows_v1<T>, block_threads(p.classes), loss, normaliser, x, labels, p);
+  }
+  static bool supports_v2(float*, float*, const T* x, const int64_t*, const CrossEntropyParams& p) {
+    return aligned_16(x) && p.classes % kVector<T> == 0;
+  }
+  static void v2(Context& context, float* loss, float* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    run(context, cross_entropy_rows_v2<T>, block_threads(p.classes), loss, normaliser, x, labels, p);
+  }
+};
+template <class T>
+constexpr Rung<CrossEntropyForward<T>> kForward[] = {
+    {{1, "block"}, accepts_all, Forward<T>::v1},
+    {{2, "one pass"}, Forward<T>::supports_v2, Forward<T>::v2},
+};
+
+template <class T>
+struct Backward {
+  static void v1(Context& context, T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels,
+                 const CrossEntropyParams& p) {
+    launch_threads(context, p.n * p.classes, cross_entropy_backward_v1<T>, dx, dloss, x, normaliser, labels, p.n, p.classes,
+                   Smoothing(p));
+  }
+  static bool supports_v2(T* dx, const float*, const T* x, const float*, const int64_t*, const CrossEntropyParams& p) {
+    return aligned_16(dx, x) && p.classes % kVector<T> == 0;
+  }
+  static void v2(Context& context, T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels,
+                 const CrossEntropyParams& p) {
+    launch_blocks(context, p.n, block_threads(p.classes), cross_entropy_backward_v2<T>, dx, dloss, x, normaliser, labels, p.n,
+                  p.classes, Smoothing(p));
+  }
+};
+template <class T>
+constexpr Rung<CrossEntropyBackward<T>> kBackward[] = {
+    {{1, "plain"}, accepts_all, Backward<T>::v1},
+    {{2, "vectors"}, Backward<T>::supports_v2, Backward<T>::v2},
+};
 
 }  // namespace
 
-void cross_entropy_forward(Context& context, float* loss, float* normaliser, const float* x, const int64_t* labels,
+template <class T>
+void cross_entropy_forward(Context& context, Accumulate<T>* loss, Accumulate<T>* normaliser, const T* x, const int64_t* labels,
                            const CrossEntropyParams& p) {
-  if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);
-  const auto rows = device_scratch<float>(context, size_t(p.n));
-  launch_blocks(context, p.n, block_threads(p.classes), cross_entropy_rows_v1, rows.get(), normaliser, x, labels, p.classes,
-                float(1 - p.smoothing), float(p.smoothing / double(p.classes)));
-  sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
+  run_version(Op::cross_entropy, kForward<T>, context, loss, normaliser, x, labels, p);
 }
-
-void cross_entropy_backward(Context& context, float* dx, const float* dloss, const float* x, const float* normaliser,
+template <class T>
+void cross_entropy_backward(Context& context, T* dx, const Accumulate<T>* dloss, const T* x, const Accumulate<T>* normaliser,
                             const int64_t* labels, const CrossEntropyParams& p) {
-  launch_threads(context, p.n * p.classes, cross_entropy_backward_v1, dx, dloss, x, normaliser, labels, p.n, p.classes,
-                 float(1 - p.smoothing), float(p.smoothing / double(p.classes)));
+  run_version(Op::cross_entropy, kBackward<T>, context, dx, dloss, x, normaliser, labels, p);
 }
-
-void mse_forward(Context& context, float* loss, const float* x, const float* target, const MseParams& p) {
-  sum_rows(context, 1, p.n, SquaredErrorTerm{x, target}, StoreMean{loss, float(p.n)});
+template <class T>
+void mse_forward(Context& context, Accumulate<T>* loss, const T* x, const T* target, const MseParams& p) {
+  sum_rows(context, 1, p.n, SquaredErrorTerm<T>{x, target}, StoreMean{loss, float(p.n)});
 }
-
-void mse_backward(Context& context, float* dx, float* dtarget, const float* dloss, const float* x, const float* target,
+template <class T>
+void mse_backward(Context& context, T* dx, T* dtarget, const Accumulate<T>* dloss, const T* x, const T* target,
                   const MseParams& p) {
-  launch_threads(context, p.n, mse_backward_v1, dx, dtarget, dloss, x, target, p.n);
+  launch_threads(context, p.n, mse_backward_v1<T>, dx, dtarget, dloss, x, target, p.n);
 }
 
-GRAFT_KERNEL(cross_entropy, forward, GRAFT_GPU, float, CrossEntropyForward);
-GRAFT_KERNEL(cross_entropy, backward, GRAFT_GPU, float, CrossEntropyBackward);
+GRAFT_GPU_KERNEL(cross_entropy, forward, CrossEntropyForward, kForward);
+GRAFT_GPU_KERNEL(cross_entropy, backward, CrossEntropyBackward, kBackward);
 GRAFT_KERNEL(mse, forward, GRAFT_GPU, float, MseForward);
+GRAFT_KERNEL(mse, forward, GRAFT_GPU, BFloat16, MseForward);
 GRAFT_KERNEL(mse, backward, GRAFT_GPU, float, MseBackward);
+GRAFT_KERNEL(mse, backward, GRAFT_GPU, BFloat16, MseBackward);
 
 }  // namespace graft::GRAFT_GPU

@@ -1,22 +1,24 @@
-// y = (x - mean) rstd weight + bias over the rows of each channel, x[rows, C].
+// y = (x - mean) rstd weight + bias over the rows of each channel, x[rows, C]; f32 and bf16, all but x, y and their gradients f32.
 //
-// | version | what it teaches |
-// |---|---|
-// | v1 forward  | two sums over columns (mean; then squares about it: no cancellation), then one thread a value |
-// | v1 backward | both gradients of the parameters in one sum over columns; dx needs nothing else |
+// v1 plain    forward: two sums over columns (mean; then squares about it: no cancellation), then one thread a value: three
+//             reads; backward: both gradients of the parameters in one sum over columns, dx needs nothing else; accepts all
+// v2 vectors  batch_norm.cuh: 16 bytes of channels a thread, statistics from one read. Channels in units of 16 bytes
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
+#include "kernels/common/versions.h"
+#include "kernels/norm/batch_norm.cuh"
 #include "kernels/norm/norm.h"
 #include "kernels/reduce/sums.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
+template <class T>
 struct MeanTerm {
   static constexpr int kSums = 1;
-  const float* x;
+  const T* x;
   int64_t channels;
-  __device__ Sums<1> operator()(int64_t, int64_t r, int64_t c) const { return {{x[r * channels + c]}}; }
+  __device__ Sums<1> operator()(int64_t, int64_t r, int64_t c) const { return {{to_float(x[r * channels + c])}}; }
 };
 struct StoreChannelMean {
   float* mean;
@@ -24,45 +26,50 @@ struct StoreChannelMean {
   __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { mean[c] = s.v[0] / rows; }
 };
 
+template <class T>
 struct SquareTerm {
   static constexpr int kSums = 1;
-  const float *x, *mean;
+  const T* x;
+  const float* mean;
   int64_t channels;
   __device__ Sums<1> operator()(int64_t, int64_t r, int64_t c) const {
-    const float d = x[r * channels + c] - mean[c];
+    const float d = to_float(x[r * channels + c]) - mean[c];
     return {{d * d}};
   }
 };
 struct StoreDeviation {
-  float *rstd, *running_mean, *running_var;
-  const float* mean;
+  float *mean, *rstd, *running_mean, *running_var;
   float rows, eps, momentum;
-  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const {
-    const float var = s.v[0] / rows;
-    rstd[c] = 1.0f / sqrtf(var + eps);
-    if (running_mean) running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * mean[c];
-    if (running_var) running_var[c] = (1.0f - momentum) * running_var[c] + momentum * (s.v[0] / (rows - 1.0f));
+  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { (*this)(c, Moments{rows, mean[c], s.v[0]}); }
+  __device__ void operator()(int64_t c, const Moments& m) const {
+    mean[c] = m.mean;
+    rstd[c] = 1.0f / sqrtf(m.squares / rows + eps);
+    if (running_mean) running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * m.mean;
+    if (running_var) running_var[c] = (1.0f - momentum) * running_var[c] + momentum * (m.squares / (rows - 1.0f));
   }
 };
 
-__global__ void __launch_bounds__(kThreads) batch_norm_v1(float* y, const float* x, const float* weight, const float* bias,
-                                                          const float* mean, const float* rstd, int64_t channels, int64_t size) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) batch_norm_v1(T* y, const T* x, const float* weight, const float* bias,
+                                                          const float* mean, Deviation deviation, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;
-  y[i] = (x[i] - mean[c]) * rstd[c] * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f);
+  y[i] =
+      from_float<T>((to_float(x[i]) - mean[c]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f));
 }
 
-// dweight = sum dy xhat, dbias = sum dy. `deviation` holds rstd, or var where eps is not negative.
+// dweight = sum dy xhat, dbias = sum dy.
+template <class T>
 struct ParameterTerm {
   static constexpr int kSums = 2;
-  const float *dy, *x, *mean, *deviation;
+  const T *dy, *x;
+  const float* mean;
+  Deviation deviation;
   int64_t channels;
-  float eps;
-  __device__ float rstd(int64_t c) const { return eps < 0.0f ? deviation[c] : 1.0f / sqrtf(deviation[c] + eps); }
   __device__ Sums<2> operator()(int64_t, int64_t r, int64_t c) const {
-    const float g = dy[r * channels + c];
-    return {{g * (x[r * channels + c] - mean[c]) * rstd(c), g}};
+    const float g = to_float(dy[r * channels + c]);
+    return {{g * (to_float(x[r * channels + c]) - mean[c]) * deviation(deviation.p[c]), g}};
   }
 };
 struct StoreParameters {
@@ -73,72 +80,150 @@ struct StoreParameters {
   }
 };
 
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_dx_v1(float* dx, const float* dy, const float* x, const float* weight, const float* mean, const float* rstd,
+    batch_norm_dx_v1(T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
                      const float* dweight, const float* dbias, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels, count = size / channels;
-  const float rows = float(count), xhat = (x[i] - mean[c]) * rstd[c];
-  dx[i] = rstd[c] * (weight ? weight[c] : 1.0f) * (dy[i] - dbias[c] / rows - xhat * (dweight[c] / rows));
+  const float rows = float(count), xhat = (to_float(x[i]) - mean[c]) * rstd[c];
+  dx[i] = from_float<T>(rstd[c] * (weight ? weight[c] : 1.0f) * (to_float(dy[i]) - dbias[c] / rows - xhat * (dweight[c] / rows)));
 }
 
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_frozen_v1(float* y, const float* x, const float* weight, const float* bias, const float* mean, const float* var,
-                         float eps, int64_t channels, int64_t size) {
+    batch_norm_frozen_dx_v1(T* dx, const T* dy, const float* weight, Deviation deviation, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;
-  y[i] = (x[i] - mean[c]) / sqrtf(var[c] + eps) * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f);
+  dx[i] = from_float<T>(to_float(dy[i]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f));
 }
 
-__global__ void __launch_bounds__(kThreads) batch_norm_frozen_dx_v1(float* dx, const float* dy, const float* weight,
-                                                                    const float* var, float eps, int64_t channels, int64_t size) {
-  const int64_t i = global_thread();
-  if (i >= size) return;
-  const int64_t c = i % channels;
-  dx[i] = dy[i] / sqrtf(var[c] + eps) * (weight ? weight[c] : 1.0f);
-}
+// The three steps that both versions consist of.
+template <class T>
+struct Plain {
+  template <class... P>
+  static bool fit(const BatchNormParams&, const P*...) {
+    return true;
+  }
+  static void statistics(Context& context, const T* x, const BatchNormParams& p, const StoreDeviation& store) {
+    sum_columns(context, 1, p.rows, p.channels, MeanTerm<T>{x, p.channels}, StoreChannelMean{store.mean, float(p.rows)});
+    sum_columns(context, 1, p.rows, p.channels, SquareTerm<T>{x, store.mean, p.channels}, store);
+  }
+  static void apply(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
+                    Deviation deviation, const BatchNormParams& p) {
+    const int64_t size = p.rows * p.channels;
+    launch_threads(context, size, batch_norm_v1<T>, y, x, weight, bias, mean, deviation, p.channels, size);
+  }
+  static void parameter_sums(Context& context, const T* dy, const T* x, const float* mean, Deviation deviation,
+                             const BatchNormParams& p, const StoreParameters& store) {
+    sum_columns(context, 1, p.rows, p.channels, ParameterTerm<T>{dy, x, mean, deviation, p.channels}, store);
+  }
+  static void dx(Context& context, T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
+                 const float* dweight, const float* dbias, const BatchNormParams& p) {
+    const int64_t size = p.rows * p.channels;
+    launch_threads(context, size, batch_norm_dx_v1<T>, dx, dy, x, weight, mean, rstd, dweight, dbias, p.channels, size);
+  }
+  static void frozen_dx(Context& context, T* dx, const T* dy, const float* weight, Deviation deviation, const BatchNormParams& p) {
+    const int64_t size = p.rows * p.channels;
+    launch_threads(context, size, batch_norm_frozen_dx_v1<T>, dx, dy, weight, deviation, p.channels, size);
+  }
+};
+
+template <template <class> class Steps, class T>
+struct BatchNorm {
+  using S = Steps<T>;
+  using P = BatchNormParams;
+  static bool supports_forward(T* y, float* mean, float* rstd, float*, float*, const T* x, const float* weight, const float* bias,
+                               const P& p) {
+    return S::fit(p, y, x, mean, rstd, weight, bias);
+  }
+  static void forward(Context& context, T* y, float* mean, float* rstd, float* running_mean, float* running_var, const T* x,
+                      const float* weight, const float* bias, const P& p) {
+    S::statistics(context, x, p,
+                  StoreDeviation{mean, rstd, running_mean, running_var, float(p.rows), float(p.eps), float(p.momentum)});
+    S::apply(context, y, x, weight, bias, mean, Deviation{rstd, -1}, p);
+  }
+  static bool supports_backward(T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
+                                const float* mean, const float* deviation, const P& p) {
+    return S::fit(p, dx, dweight, dbias, dy, x, weight, mean, deviation);
+  }
+  static void backward(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
+                       const float* mean, const float* rstd, const P& p) {
+    const int64_t line = ceil_div(p.channels, 4) * 4;
+    const auto sums = device_scratch<float>(context, size_t(2 * line));
+    if (!dweight) dweight = sums.get();
+    if (!dbias) dbias = sums.get() + line;
+    S::parameter_sums(context, dy, x, mean, Deviation{rstd, -1}, p, StoreParameters{dweight, dbias});
+    if (dx) S::dx(context, dx, dy, x, weight, mean, rstd, dweight, dbias, p);
+  }
+  static bool supports_frozen(T* y, const T* x, const float* weight, const float* bias, const float* mean, const float* var,
+                              const P& p) {
+    return S::fit(p, y, x, weight, bias, mean, var);
+  }
+  static void frozen(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
+                     const float* var, const P& p) {
+    S::apply(context, y, x, weight, bias, mean, Deviation{var, float(p.eps)}, p);
+  }
+  static void frozen_backward(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
+                              const float* mean, const float* var, const P& p) {
+    const Deviation deviation{var, float(p.eps)};
+    if (dweight || dbias) S::parameter_sums(context, dy, x, mean, deviation, p, StoreParameters{dweight, dbias});
+    if (dx) S::frozen_dx(context, dx, dy, weight, deviation, p);
+  }
+};
+
+template <class T>
+constexpr Rung<BatchNormForward<T>> kForward[] = {
+    {{1, "plain"}, accepts_all, BatchNorm<Plain, T>::forward},
+    {{2, "vectors"}, BatchNorm<InVectors, T>::supports_forward, BatchNorm<InVectors, T>::forward},
+};
+template <class T>
+constexpr Rung<BatchNormBackward<T>> kBackward[] = {
+    {{1, "plain"}, accepts_all, BatchNorm<Plain, T>::backward},
+    {{2, "vectors"}, BatchNorm<InVectors, T>::supports_backward, BatchNorm<InVectors, T>::backward},
+};
+template <class T>
+constexpr Rung<BatchNormFrozenForward<T>> kFrozen[] = {
+    {{1, "plain"}, accepts_all, BatchNorm<Plain, T>::frozen},
+    {{2, "vectors"}, BatchNorm<InVectors, T>::supports_frozen, BatchNorm<InVectors, T>::frozen},
+};
+template <class T>
+constexpr Rung<BatchNormFrozenBackward<T>> kFrozenBackward[] = {
+    {{1, "plain"}, accepts_all, BatchNorm<Plain, T>::frozen_backward},
+    {{2, "vectors"}, BatchNorm<InVectors, T>::supports_backward, BatchNorm<InVectors, T>::frozen_backward},
+};
 
 }  // namespace
 
-void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, float* running_mean, float* running_var,
-                        const float* x, const float* weight, const float* bias, const BatchNormParams& p) {
-  const int64_t C = p.channels, size = p.rows * C;
-  const float rows = float(p.rows);
-  sum_columns(context, 1, p.rows, C, MeanTerm{x, C}, StoreChannelMean{mean, rows});
-  sum_columns(context, 1, p.rows, C, SquareTerm{x, mean, C},
-              StoreDeviation{rstd, running_mean, running_var, mean, rows, float(p.eps), float(p.momentum)});
-  launch_threads(context, size, batch_norm_v1, y, x, weight, bias, mean, rstd, C, size);
+template <class T>
+void batch_norm_forward(Context& context, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
+                        Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
+                        const BatchNormParams& p) {
+  run_version(Op::batch_norm, kForward<T>, context, y, mean, rstd, running_mean, running_var, x, weight, bias, p);
+}
+template <class T>
+void batch_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
+                         const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
+                         const BatchNormParams& p) {
+  run_version(Op::batch_norm, kBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+}
+template <class T>
+void batch_norm_frozen_forward(Context& context, T* y, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
+                               const Accumulate<T>* mean, const Accumulate<T>* var, const BatchNormParams& p) {
+  run_version(Op::batch_norm_frozen, kFrozen<T>, context, y, x, weight, bias, mean, var, p);
+}
+template <class T>
+void batch_norm_frozen_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
+                                const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* var,
+                                const BatchNormParams& p) {
+  run_version(Op::batch_norm_frozen, kFrozenBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, var, p);
 }
 
-void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const BatchNormParams& p) {
-  const int64_t C = p.channels, size = p.rows * C;
-  const auto sums = device_scratch<float>(context, size_t(2 * C));
-  if (!dweight) dweight = sums.get();
-  if (!dbias) dbias = sums.get() + C;
-  sum_columns(context, 1, p.rows, C, ParameterTerm{dy, x, mean, rstd, C, -1.0f}, StoreParameters{dweight, dbias});
-  if (dx) launch_threads(context, size, batch_norm_dx_v1, dx, dy, x, weight, mean, rstd, dweight, dbias, C, size);
-}
-
-void batch_norm_frozen_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
-                               const float* mean, const float* var, const BatchNormParams& p) {
-  const int64_t size = p.rows * p.channels;
-  launch_threads(context, size, batch_norm_frozen_v1, y, x, weight, bias, mean, var, float(p.eps), p.channels, size);
-}
-
-void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                                const float* weight, const float* mean, const float* var, const BatchNormParams& p) {
-  const int64_t C = p.channels, size = p.rows * C;
-  if (dweight || dbias)
-    sum_columns(context, 1, p.rows, C, ParameterTerm{dy, x, mean, var, C, float(p.eps)}, StoreParameters{dweight, dbias});
-  if (dx) launch_threads(context, size, batch_norm_frozen_dx_v1, dx, dy, weight, var, float(p.eps), C, size);
-}
-
-GRAFT_KERNEL(batch_norm, forward, GRAFT_GPU, float, BatchNormForward);
-GRAFT_KERNEL(batch_norm, backward, GRAFT_GPU, float, BatchNormBackward);
-GRAFT_KERNEL(batch_norm_frozen, forward, GRAFT_GPU, float, BatchNormFrozenForward);
-GRAFT_KERNEL(batch_norm_frozen, backward, GRAFT_GPU, float, BatchNormFrozenBackward);
+GRAFT_GPU_KERNEL(batch_norm, forward, BatchNormForward, kForward);
+GRAFT_GPU_KERNEL(batch_norm, backward, BatchNormBackward, kBackward);
+GRAFT_GPU_KERNEL(batch_norm_frozen, forward, BatchNormFrozenForward, kFrozen);
+GRAFT_GPU_KERNEL(batch_norm_frozen, backward, BatchNormFrozenBackward, kFrozenBackward);
 
 }  // namespace graft::GRAFT_GPU

@@ -1,115 +1,27 @@
-// y = (x - mean) rstd weight + bias over each sample's groups of channels; layer norm is the case of one row to a sample
-// and one group.
+// y = (x - mean) rstd weight + bias over each sample's groups of channels; f32 and bf16, statistics and parameters f32.
 //
-// | version | what it teaches |
-// |---|---|
-// | v1 | one block a normalised set: mean, squares about it, result; the values come from cache the second and third time |
-// | v1 backward | dx: one block a set, both means in one sum; dweight and dbias: one sum over columns |
+// v1  one block a normalised set (group_norm.cuh)
 // Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
-#include "kernels/norm/norm.h"
-#include "kernels/reduce/sums.cuh"
+#include "kernels/norm/group_norm.cuh"
 
 namespace graft::GRAFT_GPU {
-namespace {
 
-// Element e of a set: its channel and its place in x.
-struct GroupElement {
-  int64_t c, i;
-};
-__device__ inline GroupElement group_element(const GroupNormParams& p, int64_t set, int64_t e) {
-  const int64_t width = p.channels / p.groups, c = set % p.groups * width + e % width;
-  return {c, (set / p.groups * p.rows + e / width) * p.channels + c};
+template <class T>
+void group_norm_forward(Context& context, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, const T* x, const Accumulate<T>* weight,
+                        const Accumulate<T>* bias, const GroupNormParams& p) {
+  run_group_norm(context, y, mean, rstd, x, weight, bias, p);
 }
-__host__ __device__ inline int64_t group_size(const GroupNormParams& p) { return p.rows * (p.channels / p.groups); }
-
-__global__ void __launch_bounds__(kThreads)
-    group_norm_v1(float* y, float* mean, float* rstd, const float* x, const float* weight, const float* bias, GroupNormParams p) {
-  auto& warps = shared<WarpSums<1>>();
-  const int64_t set = blockIdx.x, n = group_size(p);
-  Sums<1> sum{}, squares{};
-  for (int64_t e = threadIdx.x; e < n; e += blockDim.x) sum += Sums<1>{{x[group_element(p, set, e).i]}};
-  const float m = block_sum(sum, warps).v[0] / float(n);
-  for (int64_t e = threadIdx.x; e < n; e += blockDim.x) {
-    const float d = x[group_element(p, set, e).i] - m;
-    squares += Sums<1>{{d * d}};
-  }
-  const float s = 1.0f / sqrtf(block_sum(squares, warps).v[0] / float(n) + float(p.eps));
-  if (threadIdx.x == 0) mean[set] = m, rstd[set] = s;
-  for (int64_t e = threadIdx.x; e < n; e += blockDim.x) {
-    const auto [c, i] = group_element(p, set, e);
-    y[i] = (x[i] - m) * s * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f);
-  }
-}
-
-__global__ void __launch_bounds__(kThreads) group_norm_dx_v1(float* dx, const float* dy, const float* x, const float* weight,
-                                                             const float* mean, const float* rstd, GroupNormParams p) {
-  auto& warps = shared<WarpSums<2>>();
-  const int64_t set = blockIdx.x, n = group_size(p);
-  const float m = mean[set], s = rstd[set];
-  Sums<2> sums{};  // of g and of g xhat
-  for (int64_t e = threadIdx.x; e < n; e += blockDim.x) {
-    const auto [c, i] = group_element(p, set, e);
-    const float g = dy[i] * (weight ? weight[c] : 1.0f);
-    sums += Sums<2>{{g, g * (x[i] - m) * s}};
-  }
-  sums = block_sum(sums, warps);
-  for (int64_t e = threadIdx.x; e < n; e += blockDim.x) {
-    const auto [c, i] = group_element(p, set, e);
-    const float g = dy[i] * (weight ? weight[c] : 1.0f);
-    dx[i] = s * (g - sums.v[0] / float(n) - (x[i] - m) * s * (sums.v[1] / float(n)));
-  }
-}
-
-struct GroupParameterTerm {
-  static constexpr int kSums = 2;
-  const float *dy, *x, *mean, *rstd;
-  GroupNormParams p;
-  __device__ Sums<2> operator()(int64_t, int64_t r, int64_t c) const {
-    const int64_t set = r / p.rows * p.groups + c / (p.channels / p.groups);
-    const float g = dy[r * p.channels + c];
-    return {{g * (x[r * p.channels + c] - mean[set]) * rstd[set], g}};
-  }
-};
-struct StoreGroupParameters {
-  float *dweight, *dbias;  // null where not needed
-  __device__ void operator()(int64_t, int64_t c, const Sums<2>& s) const {
-    if (dweight) dweight[c] = s.v[0];
-    if (dbias) dbias[c] = s.v[1];
-  }
-};
-
-GroupNormParams as_groups(const LayerNormParams& p) { return {p.rows, 1, p.channels, 1, p.eps}; }
-
-}  // namespace
-
-void group_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
-                        const float* bias, const GroupNormParams& p) {
-  launch_blocks(context, p.batches * p.groups, block_threads(group_size(p)), group_norm_v1, y, mean, rstd, x, weight, bias, p);
-}
-
-void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
-  if (dx)
-    launch_blocks(context, p.batches * p.groups, block_threads(group_size(p)), group_norm_dx_v1, dx, dy, x, weight, mean, rstd, p);
-  if (dweight || dbias)
-    sum_columns(context, 1, p.batches * p.rows, p.channels, GroupParameterTerm{dy, x, mean, rstd, p},
-                StoreGroupParameters{dweight, dbias});
-}
-
-void layer_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
-                        const float* bias, const LayerNormParams& p) {
-  group_norm_forward(context, y, mean, rstd, x, weight, bias, as_groups(p));
-}
-
-void layer_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const LayerNormParams& p) {
-  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
+template <class T>
+void group_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
+                         const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
+                         const GroupNormParams& p) {
+  run_group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
 }
 
 GRAFT_KERNEL(group_norm, forward, GRAFT_GPU, float, GroupNormForward);
+GRAFT_KERNEL(group_norm, forward, GRAFT_GPU, BFloat16, GroupNormForward);
 GRAFT_KERNEL(group_norm, backward, GRAFT_GPU, float, GroupNormBackward);
-GRAFT_KERNEL(layer_norm, forward, GRAFT_GPU, float, LayerNormForward);
-GRAFT_KERNEL(layer_norm, backward, GRAFT_GPU, float, LayerNormBackward);
+GRAFT_KERNEL(group_norm, backward, GRAFT_GPU, BFloat16, GroupNormBackward);
 
 }  // namespace graft::GRAFT_GPU

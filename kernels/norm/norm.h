@@ -34,29 +34,35 @@ struct LrnParams {
 // weight, bias [C]: null for 1 and 0. dx, dweight, dbias: null where not needed. mean and rstd are one value for each
 // normalised set: [C], [batches, groups] or [rows].
 
+// All of these, with their gradients, are of Accumulate<T>: f32 where the activations are bf16.
+//
 // running_mean, running_var [C]: updated in place, running_var with the unbiased variance; null to keep none.
 template <class T>
-using BatchNormForward = void(Context&, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
-                              const T* bias, const BatchNormParams&);
+using BatchNormForward = void(Context&, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
+                              Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
+                              const BatchNormParams&);
 template <class T>
-using BatchNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                               const T* rstd, const BatchNormParams&);
+using BatchNormFrozenForward = void(Context&, T* y, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
+                                    const Accumulate<T>* mean, const Accumulate<T>* var, const BatchNormParams&);
+template <class T, class Params>
+using NormForward = void(Context&, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, const T* x, const Accumulate<T>* weight,
+                         const Accumulate<T>* bias, const Params&);
+// deviation: rstd, or var with given statistics.
+template <class T, class Params>
+using NormBackward = void(Context&, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
+                          const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* deviation, const Params&);
 template <class T>
-using BatchNormFrozenForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const T* mean, const T* var,
-                                    const BatchNormParams&);
+using BatchNormBackward = NormBackward<T, BatchNormParams>;
 template <class T>
-using BatchNormFrozenBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                                     const T* var, const BatchNormParams&);
+using BatchNormFrozenBackward = NormBackward<T, BatchNormParams>;
 template <class T>
-using GroupNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const GroupNormParams&);
+using GroupNormForward = NormForward<T, GroupNormParams>;
 template <class T>
-using GroupNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                               const T* rstd, const GroupNormParams&);
+using GroupNormBackward = NormBackward<T, GroupNormParams>;
 template <class T>
-using LayerNormForward = void(Context&, T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, const LayerNormParams&);
+using LayerNormForward = NormForward<T, LayerNormParams>;
 template <class T>
-using LayerNormBackward = void(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                               const T* rstd, const LayerNormParams&);
+using LayerNormBackward = NormBackward<T, LayerNormParams>;
 template <class T>
 using LrnForward = void(Context&, T* y, const T* x, const LrnParams&);
 template <class T>

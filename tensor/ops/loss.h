@@ -5,7 +5,11 @@ namespace graft {
 
 // logits[N, C], labels i64[N] in [0, C) -> [1]: the mean over the batch of -sum_c q_c log softmax(logits)_c with
 // q = (1 - label_smoothing) onehot + label_smoothing / C (Szegedy et al. 2016). ShapeError names a bad label's row.
+// The loss is f32 where the logits are bf16.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
+// The same, but the logits are overwritten with their gradient: one read and one write of them in all. Whoever needs them takes
+// what he needs before. They must not be the result of an op whose gradient reads that result (relu, softmax).
+Tensor cross_entropy_inplace(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
 
 // x, target of one shape -> [1]: the mean of (x - target)^2 over all elements. Differentiable in both.
 Tensor mse(const Tensor& x, const Tensor& target);

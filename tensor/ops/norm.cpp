@@ -7,7 +7,7 @@
 namespace graft {
 namespace {
 
-// weight, bias and the running statistics of `op`: each [C], of x's type, or undefined.
+// weight, bias and the running statistics of `op`: each [C], of the type that x's is added up in, or undefined.
 void check_channels(const char* op, const Tensor& x, int min_rank,
                     std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
   check<ShapeError>(x.rank() >= min_rank && x.numel() > 0,
@@ -15,7 +15,7 @@ void check_channels(const char* op, const Tensor& x, int min_rank,
   for (auto [what, t] : vectors)
     check<ShapeError>(!*t || t->shape() == Shape{x.size(-1)}, "{}: {}: expected [{}], got {}", op, what, x.size(-1),
                       *t ? t->shape() : Shape{});
-  check_same(op, x, vectors);
+  check_accumulated(op, x, vectors);
 }
 
 // The tail that batch, group and layer norm share: gradients of x, weight and bias by `op`'s backward kernel.
@@ -26,7 +26,7 @@ void record_norm(const char* name, Op op, const Tensor& y, std::vector<Tensor> i
   const Tensor x = inputs[0].detach(), weight = inputs[1] ? inputs[1].detach() : Tensor();
   const size_t count = inputs.size();
   record(name, y, std::move(inputs), [=](const Tensor& dy, const Needs& needs) {
-    const auto vector = [&](bool needed) { return needed ? Tensor::empty({p.channels}, x.dtype(), x.device()) : Tensor(); };
+    const auto vector = [&](bool needed) { return needed ? Tensor::empty({p.channels}, accumulated(x), x.device()) : Tensor(); };
     std::vector<Tensor> grads(count);
     grads[0] = needs[0] ? Tensor::empty_like(x) : Tensor();
     grads[1] = vector(needs[1]);
@@ -55,7 +55,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
     return y;
   }
   check<ShapeError>(p.rows > 1, "batch_norm: x: expected more than one value per channel when training, got {}", x.shape());
-  Tensor mean = Tensor::empty({p.channels}, x.dtype(), x.device()), rstd = Tensor::empty_like(mean);
+  Tensor mean = Tensor::empty({p.channels}, accumulated(x), x.device()), rstd = Tensor::empty_like(mean);
   call<BatchNormForward>(Op::batch_norm, Pass::forward, x, y, mean, rstd, running_mean, running_var, x, weight, bias, p);
   if (running_mean) running_mean.bump_version();
   if (running_var) running_var.bump_version();
@@ -68,7 +68,7 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
   check<ShapeError>(groups > 0 && x.size(-1) % groups == 0, "group_norm: groups: expected a divisor of {} channels, got {}",
                     x.size(-1), groups);
   const GroupNormParams p{x.size(0), x.shape().product(1, x.rank() - 1), x.size(-1), groups, eps};
-  Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.batches, groups}, x.dtype(), x.device()),
+  Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.batches, groups}, accumulated(x), x.device()),
          rstd = Tensor::empty_like(mean);
   call<GroupNormForward>(Op::group_norm, Pass::forward, x, y, mean, rstd, x, weight, bias, p);
   record_norm<GroupNormBackward>("group_norm", Op::group_norm, y, {x, weight, bias}, mean, rstd, p);
@@ -83,7 +83,7 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   check_channels("layer_norm", x, 1, {{"weight", &weight}, {"bias", &bias}});
   const LayerNormParams p{x.numel() / x.size(-1), x.size(-1), eps};
-  Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.rows}, x.dtype(), x.device()), rstd = Tensor::empty_like(mean);
+  Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.rows}, accumulated(x), x.device()), rstd = Tensor::empty_like(mean);
   call<LayerNormForward>(Op::layer_norm, Pass::forward, x, y, mean, rstd, x, weight, bias, p);
   record_norm<LayerNormBackward>("layer_norm", Op::layer_norm, y, {x, weight, bias}, mean, rstd, p);
   return y;

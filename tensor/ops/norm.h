@@ -1,5 +1,5 @@
 // Normalisation layers. weight and bias may be undefined (1 and 0). y = (x - mean) / sqrt(var + eps) weight + bias,
-// var biased; only what mean and var run over differs.
+// var biased; only what mean and var run over differs. With x in bf16, weight, bias and running statistics are f32.
 #pragma once
 #include "tensor/tensor.h"
 

@@ -16,6 +16,11 @@ GRAFT_CASES(copy_blocks) {
         Op::copy_blocks, Pass::forward, fmt::format("count={} block={} gaps={},{}", count, block, x_gap, y_gap),
         count * block < 1000 ? Tier::smoke : Tier::ci, {in_out(1 + count * (block + y_gap)), in(2 + count * (block + x_gap))},
         {.reduction = 0, .bytes = 8.0 * double(count * block)}, CopyBlocksParams{count, block, 2, block + x_gap, 1, block + y_gap});
+  for (auto [count, block] : {std::pair<int64_t, int64_t>{3, 8}, {5, 64}})  // in units of 16 bytes
+    add<CopyBlocksForward>(Op::copy_blocks, Pass::forward, fmt::format("count={} block={} in vectors", count, block), Tier::smoke,
+                           {in_out(16 + count * (block + 24)), in(8 + count * (block + 8))},
+                           {.reduction = 0, .bytes = 8.0 * double(count * block)},
+                           CopyBlocksParams{count, block, 8, block + 8, 16, block + 24});
 }
 
 }  // namespace graft::harness

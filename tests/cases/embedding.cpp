@@ -21,8 +21,15 @@ GRAFT_CASES(embedding) {
   struct Table {
     int64_t n, vocabulary, features;
   };
-  for (auto [n, vocabulary, features] :
-       {Table{1, 1, 1}, {5, 3, 7}, {0, 4, 2}, {40, 1000, 33}, {3000, 50, 96}, {70001, 7, 5}, {64, 6003, 96}}) {
+  for (auto [n, vocabulary, features] : {Table{1, 1, 1},
+                                         {5, 3, 7},
+                                         {0, 4, 2},
+                                         {40, 1000, 33},
+                                         {3000, 50, 96},
+                                         {70001, 7, 5},
+                                         {64, 6003, 96},
+                                         {90, 20, 8},
+                                         {300, 16, 264}}) {
     add_embedding(n < 100 ? Tier::smoke : Tier::ci, {n, vocabulary, features});
   }
 }

@@ -1,3 +1,4 @@
+#include "kernels/loss/cross_entropy_inplace.h"
 #include "kernels/loss/loss.h"
 
 #include <fmt/core.h>
@@ -28,12 +29,42 @@ GRAFT_CASES(cross_entropy) {
                                   {1, 5, Tier::smoke},
                                   {50, 10, Tier::smoke},
                                   {7, 16, Tier::smoke},
+                                  {5, 264, Tier::smoke},
                                   {3, 1000, Tier::ci},
+                                  {2, 1032, Tier::ci},
+                                  {1, 4104, Tier::ci},
+                                  {1, 32768, Tier::ci},
+                                  {2, 1025, Tier::ci},
                                   {1, 70001, Tier::ci},
                                   {70001, 2, Tier::ci},
                                   {257, 131, Tier::ci},
                                   {4096, 1000, Tier::bench}})
     for (double smoothing : {0.0, 0.1, 1.0}) add_cross_entropy(tier, {n, classes, smoothing});
+}
+
+GRAFT_CASES(cross_entropy_inplace) {
+  for (auto [n, classes] : {std::pair<int64_t, int64_t>{1, 1},
+                            {50, 10},
+                            {7, 16},
+                            {5, 264},
+                            {3, 1000},
+                            {2, 1032},
+                            {1, 4104},
+                            {1, 32768},
+                            {1, 32776},
+                            {2, 1025},
+                            {70001, 2}})
+    for (double smoothing : {0.0, 0.1}) {
+      const int64_t size = n * classes;
+      const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
+      const Tier tier = size < 2000 ? Tier::smoke : Tier::ci;
+      const CrossEntropyParams p{n, classes, smoothing};
+      add<CrossEntropyInplaceForward>(Op::cross_entropy_inplace, Pass::forward, name, tier,
+                                      {out(1), in_out_uniform(size, -8, 8), index(n, classes)},
+                                      {.reduction = double(classes), .flops = 5.0 * double(size), .bytes = 8.0 * double(size)}, p);
+      add<CrossEntropyInplaceBackward>(Op::cross_entropy_inplace, Pass::backward, name, tier, {in_out(size), in(1)},
+                                       {.reduction = 1, .flops = double(size), .bytes = 8.0 * double(size)}, p);
+    }
 }
 
 GRAFT_CASES(mse) {

@@ -12,7 +12,9 @@ struct Shape {
   Tier tier;
 };
 constexpr Shape kShapes[] = {{1, 1, Tier::smoke},      {3, 5, Tier::smoke},     {50, 10, Tier::smoke}, {7, 8, Tier::smoke},
-                             {2, 1000, Tier::ci},      {1, 70001, Tier::ci},    {70001, 3, Tier::ci},  {129, 131, Tier::ci},
+                             {5, 264, Tier::smoke},    {2, 1000, Tier::ci},     {1, 70001, Tier::ci},  {70001, 3, Tier::ci},
+                             {129, 131, Tier::ci},     {3, 1032, Tier::ci},     {2, 2056, Tier::ci},   {1, 4104, Tier::ci},
+                             {1, 9000, Tier::ci},      {1, 32768, Tier::ci},    {1, 32776, Tier::ci},  {3, 1025, Tier::ci},
                              {4096, 512, Tier::bench}, {64, 32000, Tier::bench}};
 
 }  // namespace

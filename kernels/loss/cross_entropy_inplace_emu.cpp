@@ -1,0 +1,1 @@
+#include "kernels/loss/cross_entropy_inplace_kernels.cuh"

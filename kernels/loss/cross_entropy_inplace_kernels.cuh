@@ -1,0 +1,130 @@
+// loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc;  x becomes (softmax(x) - q) / N; f32 and bf16.
+//
+// forward   v1 block      a block a row: maximum and sum in one read, the result in a second (from cache, where the row fits in
+//                         it); accepts all
+//           v2 registers  the row stays in the registers of a warp or a block (kernels/common/rows.cuh): one read, one write.
+//                         Classes in units of 16 bytes, up to 32,768. 8 bytes a logit in f32, 4 in bf16
+// backward  v1            returns at once where dloss is 1; dloss stays in the memory of the device, so nobody waits for it
+// Emulated only: no GPU has run these kernels yet.
+#include "kernels/common/registry.h"
+#include "kernels/common/rows.cuh"
+#include "kernels/loss/cross_entropy.cuh"
+#include "kernels/loss/cross_entropy_inplace.h"
+
+namespace graft::GRAFT_GPU {
+namespace {
+
+constexpr int kValues = 32;
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_inplace_v1(float* row_loss, T* x, const int64_t* labels, int64_t classes, float rows, Smoothing q) {
+  struct Smem {
+    WarpSums<1> max;
+    WarpSums<2> sums;
+  };
+  auto& smem = shared<Smem>();
+  const int64_t label = labels[blockIdx.x];
+  x += blockIdx.x * classes;
+  const float at_label = label >= 0 && label < classes ? to_float(x[label]) : NAN;
+  RowSums row;
+  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
+    const float v[1] = {to_float(x[c])};
+    row.add(v);
+  }
+  row = row.of_block(smem.max, smem.sums);  // its barriers: every thread has read the label's logit
+  if (threadIdx.x == 0) row_loss[blockIdx.x] = row_loss_of(row, at_label, q);
+  const float scale = 1.0f / row.exponentials;
+  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x)
+    x[c] = from_float<T>((expf(to_float(x[c]) - row.max) * scale - q(c == label)) / rows);
+}
+
+template <class Team, int kValuesOfThread, class T>
+__global__ void __launch_bounds__(Team::kSize* Team::kRows)
+    cross_entropy_inplace_v2(float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows, Smoothing q) {
+  const int64_t r = Team::row();
+  if (r >= p.n) return;
+  using Row = RowRegisters<Team, T, kValuesOfThread>;
+  const int64_t label = labels[r];
+  Row row;
+  row.read(x + r * p.classes, p.classes, -INFINITY);
+  float max = -INFINITY;
+  row.each([&](float v, int, int) { max = max_nan(max, v); });
+  max = Team::max(max);
+  float sum = 0, below = 0, at_label = 0;  // the label's logit lies with one thread: the others add 0
+#pragma unroll
+  for (int i = 0; i < Row::kPieces; ++i) {
+    const int64_t c = Row::column(i);
+    if (c >= p.classes) continue;
+#pragma unroll
+    for (int j = 0; j < Row::kWidth; ++j) {
+      float& v = row.v[i][j];
+      below += max - v;
+      if (c + j == label) at_label = v;
+      v = expf(v - max);
+      sum += v;
+    }
+  }
+  sum = Team::sum(sum), below = Team::sum(below), at_label = Team::sum(at_label);
+  if (label < 0 || label >= p.classes) at_label = NAN;
+  if (Team::thread() == 0) row_loss[r] = row_loss_of({max, sum, below, 0}, at_label, q);
+  const float scale = 1.0f / sum;
+#pragma unroll
+  for (int i = 0; i < Row::kPieces; ++i)
+#pragma unroll
+    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] * scale - q(Row::column(i) + j == label)) / rows;
+  row.write(x + r * p.classes, p.classes);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) scale_gradient(T* dx, const float* dloss, int64_t n) {
+  const float factor = *dloss;
+  if (factor == 1.0f) return;
+  for (int64_t i = global_thread(); i < n; i += global_threads()) dx[i] = from_float<T>(to_float(dx[i]) * factor);
+}
+
+template <class T>
+struct Forward {
+  static void v1(Context& context, float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    const auto rows = device_scratch<float>(context, size_t(p.n));
+    launch_blocks(context, p.n, block_threads(p.classes), cross_entropy_inplace_v1<T>, rows.get(), x, labels, p.classes, float(p.n),
+                  Smoothing(p));
+    sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
+  }
+  static bool supports_v2(float*, T* x, const int64_t*, const CrossEntropyParams& p) {
+    return aligned_16(x) && rows_fit<kValues, T>(p.classes);
+  }
+  static void v2(Context& context, float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    const auto rows = device_scratch<float>(context, size_t(p.n));
+    with_row_team<kValues>(p.classes, [&]<class Team, int kValuesOfThread>() {
+      launch_rows<Team>(context, p.n, cross_entropy_inplace_v2<Team, kValuesOfThread, T>, rows.get(), x, labels, p, float(p.n),
+                        Smoothing(p));
+    });
+    sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
+  }
+};
+template <class T>
+constexpr Rung<CrossEntropyInplaceForward<T>> kForward[] = {
+    {{1, "block"}, accepts_all, Forward<T>::v1},
+    {{2, "registers"}, Forward<T>::supports_v2, Forward<T>::v2},
+};
+
+}  // namespace
+
+template <class T>
+void cross_entropy_inplace_forward(Context& context, Accumulate<T>* loss, T* x, const int64_t* labels,
+                                   const CrossEntropyParams& p) {
+  if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);
+  run_version(Op::cross_entropy_inplace, kForward<T>, context, loss, x, labels, p);
+}
+template <class T>
+void cross_entropy_inplace_backward(Context& context, T* dx, const Accumulate<T>* dloss, const CrossEntropyParams& p) {
+  const int64_t n = p.n * p.classes;
+  launch_blocks(context, blocks_for(n, kThreads), kThreads, scale_gradient<T>, dx, dloss, n);
+}
+
+GRAFT_GPU_KERNEL(cross_entropy_inplace, forward, CrossEntropyInplaceForward, kForward);
+GRAFT_KERNEL(cross_entropy_inplace, backward, GRAFT_GPU, float, CrossEntropyInplaceBackward);
+GRAFT_KERNEL(cross_entropy_inplace, backward, GRAFT_GPU, BFloat16, CrossEntropyInplaceBackward);
+
+}  // namespace graft::GRAFT_GPU

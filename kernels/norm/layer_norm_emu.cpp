@@ -1,0 +1,1 @@
+#include "kernels/norm/layer_norm_kernels.cuh"
