@@ -1,5 +1,7 @@
 #include "nn/module.h"
 
+#include <unordered_map>
+
 namespace graft::nn {
 namespace {
 
@@ -66,16 +68,31 @@ void Module::set_lengths(const Tensor& lengths) {
 }
 
 void Module::to(DType dtype, Device device) {
-  const auto convert = [&](Tensor& t) {
-    if (t.dtype() == dtype && t.device() == device) return;
-    const bool grad = t.requires_grad();
-    t = t.to(dtype).to(device);
-    t.set_requires_grad(grad);
-  };
   walk(*this, "", [&](const std::string&, Module& m) {
+    const DType own = m.keeps_f32() ? accumulate(dtype) : dtype;
+    const auto convert = [&](Tensor& t) {
+      if (t.dtype() == own && t.device() == device) return;
+      const bool grad = t.requires_grad();
+      t = t.to(own).to(device);
+      t.set_requires_grad(grad);
+    };
     for (auto& [name, t] : m.parameters_) convert(*t);
     for (auto& [name, t] : m.buffers_) convert(*t);
   });
+}
+
+void Module::set_parameters(const NamedTensors& given) {
+  std::unordered_map<std::string, Tensor*> mine;
+  walk(*this, "", [&](const std::string& path, Module& m) {
+    for (auto& [name, t] : m.parameters_) mine[join_path(path, name)] = t;
+  });
+  for (const auto& [name, t] : given) {
+    const auto found = mine.find(name);
+    check<ConfigError>(found != mine.end(), "set_parameters: {}: there is none of that name", name);
+    check<ShapeError>(t.shape() == found->second->shape(), "set_parameters: {}: expected {}, got {}", name, found->second->shape(),
+                      t.shape());
+  }
+  for (const auto& [name, t] : given) *mine[name] = t;
 }
 
 void Module::add_parameter(std::string name, Tensor& t) {

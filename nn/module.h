@@ -54,8 +54,12 @@ class Module {
   // (the default): all of them. Attention reads no key behind them; what stands in the rows of padding means nothing.
   void set_lengths(const Tensor& lengths);
 
-  // Converts all parameters and buffers, whole tree; gradients are dropped. E.g. (f64, ref) for a test in double.
+  // Converts all parameters and buffers, whole tree; gradients are dropped. E.g. (f64, ref) for a test in double. What a module
+  // keeps in full (keeps_f32) becomes f32 where dtype is bf16.
   void to(DType dtype, Device device);
+  // Puts other tensors in the place of parameters, by name: what named_parameters() gave before a conversion. ShapeError;
+  // ConfigError for a name that there is not.
+  void set_parameters(const NamedTensors&);
 
  protected:
   void add_parameter(std::string name, Tensor& t);  // from now on t requires a gradient
@@ -68,6 +72,7 @@ class Module {
   virtual void reset(Init, uint64_t /*key*/, const std::string& /*path*/) {}
   virtual void set_stream(Philox) {}
   virtual void take_lengths(const Tensor& /*lengths*/) {}
+  virtual bool keeps_f32() const { return false; }  // a norm: its parameters and statistics never are bf16
 
   std::vector<std::pair<std::string, Tensor*>> parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;

@@ -13,21 +13,25 @@
 HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
-void Adamw(const AdamwTensor<float>& t, int64_t begin, int64_t end, const AdamwParams& p) {
+void Adamw(const AdamwTensor<float>& t, int64_t begin, int64_t end, const AdamwParams& p, const StepState& now) {
   const F32 d;
   const auto set = [&](double v) { return hn::Set(d, float(v)); };
-  const VF keep = set(1 - t.lr * t.weight_decay), rate = set(t.lr / (1 - std::pow(p.beta1, double(p.step))));
-  const VF correction = set(std::sqrt(1 - std::pow(p.beta2, double(p.step)))), epsilon = set(p.epsilon);
+  const double lr = now.lr * t.lr;
+  const VF keep = set(1 - lr * t.weight_decay), rate = set(lr / (1 - std::pow(p.beta1, double(now.step))));
+  const VF correction = set(std::sqrt(1 - std::pow(p.beta2, double(now.step)))), epsilon = set(p.epsilon);
+  const VF scale = set(clip_factor(now));
   const VF new1 = set(1 - p.beta1), beta2 = set(p.beta2), new2 = set(1 - p.beta2);
   for_vectors(end - begin, [&](int64_t i, auto lanes) {
     i += begin;
-    const VF g = lanes.load(t.grad + i), old = lanes.load(t.mean + i);
+    const VF g = hn::Mul(scale, lanes.load(t.grad + i)), old = lanes.load(t.mean + i);
     const VF mean = hn::MulAdd(new1, hn::Sub(g, old), old);
     const VF square = hn::MulAdd(hn::Mul(new2, g), g, hn::Mul(beta2, lanes.load(t.square + i)));
     lanes.store(mean, t.mean + i);
     lanes.store(square, t.square + i);
     const VF denominator = hn::Add(hn::Div(hn::Sqrt(square), correction), epsilon);
-    lanes.store(hn::NegMulAdd(rate, hn::Div(mean, denominator), hn::Mul(lanes.load(t.weight + i), keep)), t.weight + i);
+    const VF weight = hn::NegMulAdd(rate, hn::Div(mean, denominator), hn::Mul(lanes.load(t.weight + i), keep));
+    lanes.store(weight, t.weight + i);
+    if (t.rounded) lanes.store(weight, t.rounded + i);
   });
 }
 
@@ -40,8 +44,9 @@ namespace graft::cpu {
 HWY_EXPORT(Adamw);
 
 void adamw_step(Context& context, std::span<const AdamwTensor<float>> tensors, const AdamwParams& p) {
+  const StepState now = p.state ? *p.state : StepState{.step = p.step};
   for_each_piece(context, tensors, [&](const AdamwTensor<float>& t, int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(Adamw)(t, begin, end, p);
+    HWY_DYNAMIC_DISPATCH(Adamw)(t, begin, end, p, now);
   });
 }
 

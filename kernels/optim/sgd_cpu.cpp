@@ -11,19 +11,22 @@
 HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
-void Sgd(const SgdTensor<float>& t, int64_t begin, int64_t end, const SgdParams& p) {
+void Sgd(const SgdTensor<float>& t, int64_t begin, int64_t end, const SgdParams& p, const StepState& now) {
   const F32 d;
-  const VF lr = hn::Set(d, float(t.lr)), decay = hn::Set(d, float(t.weight_decay)), momentum = hn::Set(d, float(p.momentum));
+  const VF lr = hn::Set(d, float(now.lr * t.lr)), scale = hn::Set(d, float(clip_factor(now))),
+           decay = hn::Set(d, float(t.weight_decay)), momentum = hn::Set(d, float(p.momentum));
   for_vectors(end - begin, [&](int64_t i, auto lanes) {
     i += begin;
     const VF w = lanes.load(t.weight + i);
-    VF g = hn::MulAdd(decay, w, lanes.load(t.grad + i));
+    VF g = hn::MulAdd(decay, w, hn::Mul(scale, lanes.load(t.grad + i)));
     if (t.velocity) {
       const VF velocity = hn::MulAdd(momentum, lanes.load(t.velocity + i), g);
       lanes.store(velocity, t.velocity + i);
       g = p.nesterov ? hn::MulAdd(momentum, velocity, g) : velocity;
     }
-    lanes.store(hn::NegMulAdd(lr, g, w), t.weight + i);
+    const VF weight = hn::NegMulAdd(lr, g, w);
+    lanes.store(weight, t.weight + i);
+    if (t.rounded) lanes.store(weight, t.rounded + i);
   });
 }
 
@@ -36,8 +39,9 @@ namespace graft::cpu {
 HWY_EXPORT(Sgd);
 
 void sgd_step(Context& context, std::span<const SgdTensor<float>> tensors, const SgdParams& p) {
+  const StepState now = p.state ? *p.state : StepState{};
   for_each_piece(context, tensors, [&](const SgdTensor<float>& t, int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(Sgd)(t, begin, end, p);
+    HWY_DYNAMIC_DISPATCH(Sgd)(t, begin, end, p, now);
   });
 }
 

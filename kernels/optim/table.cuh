@@ -5,6 +5,8 @@
 #include <span>
 
 #include "kernels/common/launch.h"
+#include "kernels/common/vectors.h"
+#include "kernels/optim/step_state.h"
 
 #ifndef __grid_constant__
 #define __grid_constant__  // nvcc: the argument is read where it lies, not copied to local memory
@@ -22,18 +24,41 @@ struct Table {
   Item item[kCapacity];       // has a member n
 };
 
-// f(item, i) for every element of this block's piece.
-template <class Item, int kCapacity, class F>
-__device__ void for_piece(const Table<Item, kCapacity>& table, F f) {
-  int low = 0, high = table.count;  // the last tensor that begins at or before this block
+// The last tensor that begins at or before this block.
+template <class Item, int kCapacity>
+__device__ int tensor_of_block(const Table<Item, kCapacity>& table) {
+  int low = 0, high = table.count;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
     if (table.first[middle] <= blockIdx.x) low = middle;
     else high = middle;
   }
-  const int64_t begin = int64_t(blockIdx.x - table.first[low]) * kPiece, n = table.item[low].n;
+  return low;
+}
+
+// f.operator()<k>(item, i) for the elements i .. i + k - 1 of this block's piece, k = kWidth as long as there are so many.
+template <int kWidth, class Item, int kCapacity, class F>
+__device__ void for_piece(const Table<Item, kCapacity>& table, F f) {
+  const int at = tensor_of_block(table);
+  const int64_t begin = int64_t(blockIdx.x - table.first[at]) * kPiece, n = table.item[at].n;
   const int64_t end = begin + kPiece < n ? begin + kPiece : n;
-  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) f(table.item[low], i);
+  for (int64_t i = begin + threadIdx.x * kWidth; i < end; i += kThreads * kWidth) {
+    if (i + kWidth <= end) f.template operator()<kWidth>(table.item[at], i);
+    else
+      for (int64_t j = i; j < end; ++j) f.template operator()<1>(table.item[at], j);
+  }
+}
+
+// What StepState makes of a step, once for a block.
+struct StepNow {
+  float lr, grad_scale;
+  double step;
+};
+__device__ inline StepNow step_now(const StepState* state, double step) {
+  if (!state) return {1, 1, step};
+  const double norm = sqrt(state->squares);
+  const bool clip = state->max_norm > 0 && norm > state->max_norm && norm < INFINITY;
+  return {float(state->lr), clip ? float(state->max_norm / (norm + 1e-6)) : 1.0f, double(state->step)};
 }
 
 // run(table, blocks) for tables that together hold every item that is not empty.

@@ -13,6 +13,7 @@ class NormLayer : public Module {
  protected:
   NormLayer(int64_t channels, double eps);
   void reset(Init, uint64_t, const std::string&) override;
+  bool keeps_f32() const override { return true; }
   double eps_;
 };
 

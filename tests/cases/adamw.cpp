@@ -1,47 +1,57 @@
 #include "kernels/optim/adamw.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <numeric>
-
+#include "kernels/runtime/emu/emu.h"
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
+namespace {
 
-std::string sizes_text(const std::vector<int64_t>& sizes) {
-  if (sizes.size() > 3)
-    return fmt::format("{} in {} tensors", std::accumulate(sizes.begin(), sizes.end(), int64_t{0}), sizes.size());
-  return fmt::format("{}", fmt::join(sizes, ","));
-}
+// From: the arguments of the call, or a StepState in memory, with or without clipping.
+enum class From { arguments, state, clipped };
 
-void add_adamw(Tier tier, const std::vector<int64_t>& sizes, int64_t step) {
-  const size_t count = sizes.size();
-  Case c{Op::adamw, Pass::step, fmt::format("n={} step={}", sizes_text(sizes), step), tier, {}, {}, {}, {}};
+void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from) {
+  Case c{Op::adamw, Pass::step, fmt::format("n={} step={} from={}", sizes_text(n), step, int(from)), tier, {}, {}, {}, {}};
   double total = 0;
-  for (int64_t k : sizes) {
-    c.args.insert(c.args.end(), {in_out(k), in(k), in_out(k), in_out_uniform(k, 0, 1)});
+  for (int64_t k : n) {
+    c.args.insert(c.args.end(), {in_out(k), in(k), in_out(k), in_out_uniform(k, 0, 1), out(k)});
     total += double(k);
   }
   c.cost = {.reduction = 8, .flops = 14 * total, .bytes = 28 * total};
-  c.dtypes = [count](DType real) { return std::vector<DType>(4 * count, real); };
-  c.run = [=](Context& context, Backend backend, DType real, std::vector<void*>& args) {
-    const auto go = [&]<class T>(T) {
-      const auto at = [&](size_t i) { return static_cast<T*>(args[i]); };
-      std::vector<AdamwTensor<T>> list;
-      for (size_t i = 0; i < count; ++i)
-        list.push_back(
-            {at(4 * i), at(4 * i + 1), at(4 * i + 2), at(4 * i + 3), sizes[i], 1e-3 * double(i % 3 + 1), i % 3 == 1 ? 0 : 0.01});
-      const AnyKernel kernel = find_kernel(Op::adamw, Pass::step, backend, real, typeid(AdamwStep<T>));
-      reinterpret_cast<AdamwStep<T>*>(kernel)(context, list, {.step = step});
-    };
-    real == DType::f64 ? go(double{}) : go(float{});
+  c.dtypes = [count = n.size()](DType real) {
+    const DType a = accumulate(real);
+    std::vector<DType> types;
+    for (size_t i = 0; i < count; ++i) types.insert(types.end(), {a, real, a, a, real});
+    return types;
   };
+  c.run = [=](Context& context, Backend backend, DType real, std::vector<void*>& args) {
+    StepState state{.lr = 0.75, .step = step, .max_norm = from == From::clipped ? 0.5 : 0.0, .squares = 4};
+    emu::Visible visible(&state, sizeof(state));
+    const auto go = [&]<class T>(T) {
+      using A = Accumulate<T>;
+      std::vector<AdamwTensor<T>> list;
+      for (size_t i = 0; i < n.size(); ++i)
+        list.push_back({static_cast<A*>(args[5 * i]), static_cast<T*>(args[5 * i + 1]), static_cast<A*>(args[5 * i + 2]),
+                        static_cast<A*>(args[5 * i + 3]), n[i], 1e-3 * double(i % 3 + 1), i % 3 == 1 ? 0 : 0.01,
+                        i == 2 && from == From::state ? nullptr : static_cast<T*>(args[5 * i + 4])});
+      const AnyKernel kernel = find_kernel(Op::adamw, Pass::step, backend, real, typeid(AdamwStep<T>));
+      reinterpret_cast<AdamwStep<T>*>(kernel)(context, list, {.step = step, .state = from == From::arguments ? nullptr : &state});
+    };
+    real == DType::f64 ? go(double{}) : real == DType::bf16 ? go(BFloat16{}) : go(float{});
+  };
+  if (from == From::state) c.args[14] = absent();
   add(std::move(c));
 }
 
+}  // namespace
+
+void add_adamw(Tier tier, const std::vector<int64_t>& sizes, int64_t step) { add_step(tier, sizes, step, From::arguments); }
+
 GRAFT_CASES(adamw) {
   for (const std::vector<int64_t>& n : {std::vector<int64_t>{1, 9, 17}, {8192, 8193, 3}, {100003, 0, 64}})
-    for (int64_t step : {1, 10}) add_adamw(n[0] < 100 ? Tier::smoke : Tier::ci, n, step);
+    for (int64_t step : {1, 10})
+      for (From from : {From::arguments, From::state, From::clipped}) add_step(n[0] < 100 ? Tier::smoke : Tier::ci, n, step, from);
 }
 
 }  // namespace graft::harness

@@ -65,4 +65,5 @@ TEST_CASE("versions softmax") { check_ladders({Op::softmax, Op::log_softmax}); }
 TEST_CASE("versions layer_norm") { check_ladders({Op::layer_norm, Op::group_norm}); }
 TEST_CASE("versions loss") { check_ladders({Op::cross_entropy, Op::cross_entropy_inplace, Op::mse}); }
 TEST_CASE("versions images") { check_ladders({Op::max_pool2d, Op::avg_pool2d, Op::batch_norm, Op::batch_norm_frozen}); }
+TEST_CASE("versions optim") { check_ladders({Op::sgd, Op::adamw, Op::global_norm}); }
 TEST_CASE("versions embedding") { check_ladders({Op::embedding}); }

@@ -4,9 +4,12 @@
 
 #include <cmath>
 
+#include "kernels/common/registry.h"
+#include "nn/optim/clip.h"
 #include "tensor/ops/binary.h"
 #include "tensor/ops/reduce.h"
 #include "tests/harness/gradcheck.h"
+#include "tests/harness/skip.h"
 
 using namespace graft;
 using namespace graft::nn;
@@ -143,4 +146,59 @@ TEST_CASE("a state that does not fit is refused as a whole") {
                        LoadError);
   CHECK_THROWS_WITH_AS(sgd.load_state({}), "optimizer state: missing steps; missing p.velocity", LoadError);
   CHECK(sgd.steps() == 0);
+}
+
+TEST_CASE("clipping inside of a step has the bits of clip_grad_norm before it") {
+  const auto train = [](bool inside, double max_norm) {
+    const Tensor a = Tensor::from<float>({1, -2, 0.5f}, {3}), b = Tensor::from<float>({0.25f, 3}, {2});
+    for (const Tensor& p : {a, b}) p.set_requires_grad(true);
+    const NamedTensors params{{"a", a}, {"b", b}};
+    AdamW adamw({{params}});
+    for (int t = 0; t < 5; ++t) {
+      a.set_grad(Tensor::from<float>({float(gradient(t)), 0.3f, -1}, {3}));
+      b.set_grad(Tensor::from<float>({0.1f, float(t)}, {2}));
+      if (!inside) clip_grad_norm(params, max_norm);
+      adamw.step(0.01, inside ? max_norm : 0);
+    }
+    std::vector<float> all = a.to_vector<float>();
+    for (float v : b.to_vector<float>()) all.push_back(v);
+    return all;
+  };
+  for (double max_norm : {0.5, 100.0}) CHECK(train(true, max_norm) == train(false, max_norm));
+  CHECK(train(true, 0.5) != train(true, 100.0));
+}
+
+TEST_CASE("a parameter in bf16 follows its master, which a step too small for bf16 moves as well") {
+  if (!has_kernel(Op::sgd, Pass::step, Backend::emu, DType::bf16)) return harness::not_run("this build has no emu kernels");
+  const Device emu{Backend::emu};
+  const Tensor master = Tensor::from<float>({1, -2, 0.1f}, {3}, emu), p = master.to(DType::bf16);
+  p.set_requires_grad(true);
+  Sgd sgd({{{{"p", p}}}}, {}, {{"p", master}});
+  for (int t = 0; t < 8; ++t) {
+    p.set_grad(Tensor::full({3}, 1, DType::bf16, emu));
+    sgd.step(0x1p-10);  // bf16 has no number between 1 and 1 - 2^-8
+  }
+  CHECK(master.to_vector<float>() == std::vector<float>{1 - 0x1p-7f, -2 - 0x1p-7f, 0.1f - 0x1p-7f});
+  CHECK(p.to_vector<float>() == master.to(DType::bf16).to_vector<float>());
+  CHECK(p.to_vector<float>()[0] == 1 - 0x1p-7f);
+  CHECK(sgd.state()[1].first == "p.master");
+  CHECK_THROWS_WITH_AS(Sgd({{{{"p", p}}}}, {}, {{"p", Tensor::zeros({2}, DType::f32, emu)}}),
+                       doctest::Contains("optimizer: master of p: expected f32[3] on emu, got f32[2]"), ConfigError);
+}
+
+TEST_CASE("a prepared step reads rate, number and clipping where the kernels read") {
+  const auto train = [](bool prepared) {
+    const Tensor p = Tensor::from<float>({1, -2, 0.5f}, {3});
+    p.set_requires_grad(true);
+    AdamW adamw({{{{"p", p}}}});
+    for (int t = 0; t < 3; ++t) {
+      p.set_grad(Tensor::from<float>({float(gradient(t)), 0.3f, -1}, {3}));
+      const double lr = 0.01 / (t + 1);
+      if (!prepared) adamw.step(lr, 0.5);
+      else adamw.prepare(lr, 0.5), adamw.step_prepared();
+    }
+    CHECK(adamw.steps() == 3);
+    return p.to_vector<float>();
+  };
+  CHECK(train(true) == train(false));
 }

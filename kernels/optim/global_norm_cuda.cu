@@ -1,0 +1,1 @@
+#include "kernels/optim/global_norm_kernels.cuh"
