@@ -150,6 +150,7 @@ int main(int argc, char** argv) {
   v->add_option("--schedule", t.schedule, "constant, step, cosine, one_cycle, slanted_triangular")->capture_default_str();
   v->add_option("--init", t.init, "he_normal, glorot_uniform, gaussian_2014")->capture_default_str();
   v->add_option("--label-smoothing", t.label_smoothing)->capture_default_str();
+  v->add_option("--precision", t.precision, "f32, or bf16 with f32 weights kept beside (on cuda)")->capture_default_str();
   v->add_option("--images-per-class", t.images_per_class, "of the training images (0: all)")->capture_default_str();
   v->add_option("--pad-crop", t.pad_crop, "augmentation: pad and crop by this many pixels")->capture_default_str();
   v->add_option("--flip", t.flip, "augmentation: probability of a horizontal flip")->capture_default_str();

@@ -159,6 +159,7 @@ int train(const TrainArguments& a) {
   transfer::TrainConfig config;
   config.epochs = a.epochs, config.batch = a.batch, config.lr = a.lr, config.momentum = a.momentum;
   config.weight_decay = a.weight_decay, config.schedule = a.schedule, config.label_smoothing = a.label_smoothing;
+  config.precision = a.precision;
   config.preprocessing.normalization = normalization(a.data);
   config.preprocessing.augment.pad_crop = a.pad_crop;
   config.preprocessing.augment.flip = a.flip;

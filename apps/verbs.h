@@ -43,7 +43,7 @@ struct DataArguments {
 };
 
 struct TrainArguments {
-  std::string model = "study_cnn", init = "he_normal", schedule = "step", out, config, weights, freeze;
+  std::string model = "study_cnn", init = "he_normal", schedule = "step", precision = "f32", out, config, weights, freeze;
   DataArguments data;
   std::vector<std::string> fresh;  // globs of tensors that keep their initial values when weights are loaded
   int64_t epochs = 10, batch = 50, images_per_class = 0, seed = 0, pad_crop = 0;

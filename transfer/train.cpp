@@ -13,7 +13,7 @@
 #include "kernels/common/nearest_name.h"
 #include "kernels/runtime/cpu/target.h"
 #include "nn/chain.h"
-#include "nn/optim/clip.h"
+#include "nn/optim/masters.h"
 #include "nn/optim/optimizer.h"
 #include "nn/optim/schedule.h"
 #include "tensor/ops/loss.h"
@@ -23,6 +23,8 @@ namespace graft::transfer {
 namespace {
 
 const std::vector<std::string> kSchedules = {"constant", "step", "cosine", "one_cycle", "slanted_triangular"};
+
+const std::vector<std::string> kPrecisions = {"f32", "bf16"};
 
 void validate(const TrainConfig& c) {
   check<ConfigError>(c.epochs >= 1, "train: epochs: expected at least 1, got {}", c.epochs);
@@ -39,6 +41,8 @@ void validate(const TrainConfig& c) {
   check<ConfigError>(c.bias_lr_multiplier > 0, "train: bias_lr_multiplier: expected more than 0, got {}", c.bias_lr_multiplier);
   check<ConfigError>(0 <= c.label_smoothing && c.label_smoothing < 1, "train: label_smoothing: expected [0, 1), got {}",
                      c.label_smoothing);
+  check<ConfigError>(std::ranges::count(kPrecisions, c.precision), "train: precision: none is named '{}': {}", c.precision,
+                     did_you_mean(c.precision, kPrecisions));
 }
 
 nn::Schedule make_schedule(const TrainConfig& c, int64_t steps) {
@@ -94,18 +98,18 @@ class Trainer {
         loader_(data, loader_options()),
         rate_(make_schedule(config, steps_)),
         proof_(chain) {
+    for (const TensorState& s : tensor_states(chain)) tensors_.emplace_back(s.name, s.tensor);
+    if (!hooks.checkpoint.empty()) identity_ = identity();
+    if (prefix) prefix->check_fits(chain, data, config.preprocessing);
+    if (config.precision == "bf16") masters_ = std::make_unique<nn::Masters>(chain);
     for (auto& p : chain.named_parameters())
       if (p.second.requires_grad()) trainable_.push_back(p);
     check<ConfigError>(!trainable_.empty(), "train: nothing to train: every parameter is frozen");
-    if (prefix) prefix->check_fits(chain, data, config.preprocessing);
-    for (const TensorState& s : tensor_states(chain)) tensors_.emplace_back(s.name, s.tensor);
     optimizer_ = std::make_unique<nn::Sgd>(
         parameter_groups(trainable_, config),
-        nn::SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
-    if (!hooks.checkpoint.empty()) {
-      identity_ = identity();
-      if (std::filesystem::exists(hooks.checkpoint)) resume();
-    }
+        nn::SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov},
+        masters_ ? masters_->parameters() : nn::NamedTensors{});
+    if (!hooks.checkpoint.empty() && std::filesystem::exists(hooks.checkpoint)) resume();
   }
 
   TrainResult run() {
@@ -135,13 +139,14 @@ class Trainer {
     if (result.status == TrainStatus::done && !all_finite(tensors_)) result.status = TrainStatus::diverged;
     // Resumed behind the last step, or diverged: there is no gradient to judge by.
     const bool judged = result.status == TrainStatus::done && step_ > first_step_;
+    if (masters_) masters_->restore();
     result.proof = proof_.verify(chain_, judged ? lr : 0);
     result.steps = step_;
     result.losses = losses_;
     for (int64_t e = 0; e * loader_.batches_per_epoch() < int64_t(losses_.size()); ++e) result.epochs.push_back(epoch_record(e));
     result.seconds = seconds();
     result.images_per_second = speed();
-    for (auto& [name, p] : trainable_) p.zero_grad();
+    for (auto& [name, p] : chain_.named_parameters()) p.zero_grad();
     if (!hooks_.checkpoint.empty()) std::filesystem::remove(hooks_.checkpoint);
     return result;
   }
@@ -160,10 +165,11 @@ class Trainer {
   }
 
   std::pair<Tensor, Tensor> next_batch() {
+    const Tensor& p = trainable_[0].second;
+    const DType dtype = masters_ ? DType::bf16 : p.dtype();
     if (!prefix_) {
-      const Tensor& p = trainable_[0].second;
       const io::Batch b = loader_.next();
-      return {b.x.to(p.dtype()).to(p.device()), b.labels};
+      return {b.x.to(dtype).to(p.device()), b.labels};
     }
     const int64_t epoch = step_ / loader_.batches_per_epoch(), begin = step_ % loader_.batches_per_epoch() * config_.batch;
     if (epoch != epoch_) order_ = loader_.order(epoch_ = epoch);
@@ -171,7 +177,7 @@ class Trainer {
     const std::span items(order_.data() + begin, size_t(n));
     Tensor labels = Tensor::empty({n}, DType::i64);
     for (int64_t i = 0; i < n; ++i) labels.data<int64_t>()[i] = data_.labels.data<int64_t>()[items[size_t(i)]];
-    return {prefix_->gather(items), labels};
+    return {masters_ ? prefix_->gather(items).to(dtype) : prefix_->gather(items), labels};
   }
 
   // False when the loss is not finite; nothing is changed then.
@@ -186,8 +192,7 @@ class Trainer {
     if (!std::isfinite(losses_.back())) return false;
     optimizer_->zero_grad();
     loss.backward();
-    if (config_.clip_norm > 0) nn::clip_grad_norm(trainable_, config_.clip_norm);
-    optimizer_->step(lr);
+    optimizer_->step(lr, config_.clip_norm);
     return true;
   }
 
@@ -272,6 +277,7 @@ class Trainer {
                        "{}: expected {}, got {}", where, tensors_[i].first, c.weights[i].first);
     optimizer_->load_state(c.optimizer);
     for (size_t i = 0; i < tensors_.size(); ++i) tensors_[i].second.copy_from(c.weights[i].second);
+    if (masters_) masters_->round();
     step_ = int64_t(c.step);
   }
 
@@ -286,6 +292,7 @@ class Trainer {
   const nn::Schedule rate_;
   const FreezeProof proof_;
   nn::NamedTensors trainable_, tensors_;
+  std::unique_ptr<nn::Masters> masters_;  // with precision bf16
   std::unique_ptr<nn::Optimizer> optimizer_;
   std::string identity_;
 
@@ -304,9 +311,9 @@ std::string_view name(TrainStatus s) { return s == TrainStatus::done ? "done" : 
 std::string TrainConfig::str() const {
   return fmt::format(
       "epochs={} stretch={} batch={} lr={} momentum={} nesterov={} weight_decay={} bias_lr={} bias_decay={} schedule={} warmup={} "
-      "clip_norm={} label_smoothing={} {}",
+      "clip_norm={} label_smoothing={}{} {}",
       epochs, stretch, batch, lr, momentum, nesterov, weight_decay, bias_lr_multiplier, bias_decay_multiplier, schedule, warmup,
-      clip_norm, label_smoothing, preprocessing.str());
+      clip_norm, label_smoothing, precision == "f32" ? "" : " precision=" + precision, preprocessing.str());
 }
 
 int64_t total_steps(const TrainConfig& c, int64_t images) {

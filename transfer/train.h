@@ -38,6 +38,7 @@ struct TrainConfig {
   double warmup = 0;                 // fraction of the steps with a linearly rising rate
   double clip_norm = 0;              // global gradient norm; 0: no clipping
   double label_smoothing = 0;
+  std::string precision = "f32";  // f32 | bf16: activations and weights rounded, f32 masters of the weights, norms and losses f32
   Preprocessing preprocessing;
 
   std::string str() const;  // every field that decides the result, in a fixed order: part of a cell's identity
@@ -88,8 +89,9 @@ struct TrainResult {
 
 // Trains the parameters of `chain` that require a gradient on `train` (labels 0 .. classes-1). A loss or a weight that is
 // not finite ends it with status diverged. With `prefix`, images pass the first prefix->blocks() blocks as cached.
-// Throws ConfigError (bad configuration, nothing trainable, prefix and random augmentation together, a prefix of other
-// weights or data), ShapeError, Interrupted, and InternalError when a frozen tensor changed.
+// Throws DeviceError (precision bf16 on a device without such kernels), ConfigError (bad configuration, nothing trainable, prefix
+// and random augmentation together, a prefix of other weights or data), ShapeError, Interrupted, and InternalError when a frozen
+// tensor changed.
 TrainResult train(nn::Chain& chain, const io::Dataset& train, const TrainKeys&, const TrainConfig&, const TrainHooks& = {},
                   const Activations* prefix = nullptr);
 

@@ -176,6 +176,7 @@ void read_train(Table& t, transfer::TrainConfig& c) {
   t.read("bias_decay_multiplier", c.bias_decay_multiplier, 0, 1e3);
   t.read("clip_norm", c.clip_norm, 0, 1e12);
   t.read("label_smoothing", c.label_smoothing, 0, 1);
+  t.read("precision", c.precision, {"f32", "bf16"});
 }
 
 void read_augment(Table& t, io::Augment& a) {
