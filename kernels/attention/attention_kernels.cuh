@@ -198,7 +198,11 @@ constexpr Rung<AttentionForward<BFloat16>> kForwardBf16[] = {
     {{3, "mma"}, accepts_forward<BFloat16, supports_mma>, forward<BFloat16, mma_forward>},
 };
 constexpr Rung<AttentionBackward<float>> kBackward[] = {kBackwardV1<float>, kBackwardV2<float>};
-constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {kBackwardV1<BFloat16>, kBackwardV2<BFloat16>};
+constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {
+    kBackwardV1<BFloat16>,
+    kBackwardV2<BFloat16>,
+    {{3, "mma"}, accepts_backward<BFloat16, supports_mma>, backward<BFloat16, mma_backward>},
+};
 
 }  // namespace
 

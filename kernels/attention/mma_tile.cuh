@@ -82,7 +82,7 @@ struct MmaTile {
   // d[m][n]: rows row + 16 m by columns 8 n, += a's rows times b's rows.
   template <int kM, int kN>
   static __device__ void add_scores(float (&d)[kM][kN][4], const BFloat16* a, int row, const BFloat16* b) {
-#pragma unroll
+#pragma unroll 2  // all unrolled, the addresses of every step would be kept in registers
     for (int f = 0; f < kDim; f += 16) {
       uint32_t fa[kM][4];
 #pragma unroll

@@ -1,0 +1,1 @@
+#include "kernels/attention/mma_backward_kernels.cuh"
