@@ -9,6 +9,7 @@
 // dS through shared memory. lse and delta belong to a row of one pass, and to a column of the other, where they travel with the
 // stream; behind the last query lse is +inf, which makes P zero without a test.
 #include "kernels/attention/mma_tile.cuh"
+#include "kernels/attention/online_softmax.cuh"
 #include "kernels/common/launch.h"
 
 namespace graft::GRAFT_GPU {
@@ -122,12 +123,12 @@ __global__ void __launch_bounds__(kMmaThreads, 1) attention_backward_v3(Backward
   if (steps == 0) __syncthreads();  // own rows, which other threads have copied, are overwritten
 
   const int length = int(in.length());
-  const auto live_row = [&](int m, int half) { return t0 + warp_row + 16 * m + 8 * half + g < live; };
-  Tile::store(in.d_first(b, own), t0, length, own_first, warp_row, d_first,
-              [&](int m, int half) { return live_row(m, half) ? float(p.scale) : 0; });
+  const auto live_row = [&](int m, int e) { return t0 + warp_row + 16 * m + e / 2 * 8 + g < live; };
+  Tile::template store<kM>(in.d_first(b, own), t0, length, own_first, warp_row,
+                           [&](int m, int n, int e) { return live_row(m, e) ? d_first[m][n][e] * float(p.scale) : 0; });
   if constexpr (kKeys)
-    Tile::store(in.d_second(b, own), t0, length, own_second, warp_row, d_second,
-                [&](int m, int half) { return live_row(m, half) ? 1.0f : 0; });
+    Tile::template store<kM>(in.d_second(b, own), t0, length, own_second, warp_row,
+                             [&](int m, int n, int e) { return live_row(m, e) ? d_second[m][n][e] : 0; });
 }
 
 template <int kDim, Rows kRows>

@@ -10,6 +10,7 @@
 //              only tiles at a boundary look at single elements; blocks with the longest causal rows start first
 // A tile starts at a multiple of 64 keys, whatever the mask: no bit of a row depends on the rows beside it.
 #include "kernels/attention/mma_tile.cuh"
+#include "kernels/attention/online_softmax.cuh"
 #include "kernels/common/launch.h"
 
 namespace graft::GRAFT_GPU {
@@ -18,55 +19,6 @@ namespace {
 constexpr int kM = 2, kRows = kMmaWarps * 16 * kM, kStages = 3;
 template <int kDim>
 constexpr int kKeyTile = kDim == 128 ? 32 : 64;  // what 255 registers hold beside the output
-
-// Of the four lanes that hold a row.
-__device__ float quad_max(float v) {
-  for (int d = 1; d < 4; d *= 2) v = fmaxf(v, __shfl_xor_sync(kFullWarp, v, d));
-  return v;
-}
-__device__ float quad_sum(float v) {
-  for (int d = 1; d < 4; d *= 2) v += __shfl_xor_sync(kFullWarp, v, d);
-  return v;
-}
-
-// Maximum, of the scores as they are, and sum of a lane's rows [m][half]. A NaN is not seen by the maximum, but its exp is.
-struct OnlineSoftmax {
-  float max[kM][2], sum[kM][2] = {};
-
-  __device__ OnlineSoftmax() {
-#pragma unroll
-    for (int m = 0; m < kM; ++m) max[m][0] = max[m][1] = -INFINITY;
-  }
-
-  // Scores become probabilities; true where `acc` of a row has to be faded by `faded`.
-  template <int kN>
-  __device__ bool update(float (&s)[kM][kN][4], float (&faded)[kM][2], float scale_log2) {
-    bool grown = false;
-#pragma unroll
-    for (int m = 0; m < kM; ++m)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float highest = max[m][half];
-#pragma unroll
-        for (int n = 0; n < kN; ++n) highest = fmaxf(highest, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-        highest = quad_max(highest);
-        const float shift = finite_shift(highest) * scale_log2;
-        faded[m][half] = exp2_fast(fmaf(max[m][half], scale_log2, -shift));
-        grown = grown || faded[m][half] != 1;
-        max[m][half] = highest;
-        float part = 0;
-#pragma unroll
-        for (int n = 0; n < kN; ++n)
-#pragma unroll
-          for (int e = 2 * half; e < 2 * half + 2; ++e) {
-            s[m][n][e] = exp2_fast(fmaf(s[m][n][e], scale_log2, -shift));
-            part += s[m][n][e];
-          }
-        sum[m][half] = sum[m][half] * faded[m][half] + part;
-      }
-    return grown;
-  }
-};
 
 template <int kDim>
 __global__ void __launch_bounds__(kMmaThreads, 1) attention_forward_v3(ForwardProblem<BFloat16> in) {
@@ -110,7 +62,7 @@ __global__ void __launch_bounds__(kMmaThreads, 1) attention_forward_v3(ForwardPr
   }
 
   const float scale_log2 = float(p.scale) * kLog2e;
-  OnlineSoftmax softmax;
+  OnlineSoftmax<kM> softmax;
   float acc[kM][kDim / 8][4] = {};
   for (int step = 0; step < steps; step += 2) {
     const int j0 = (first + step / 2) * kKeys;
@@ -153,6 +105,7 @@ __global__ void __launch_bounds__(kMmaThreads, 1) attention_forward_v3(ForwardPr
   }
   copy_async_wait<0>();
 
+  float by[kM][2];
 #pragma unroll
   for (int m = 0; m < kM; ++m)
 #pragma unroll
@@ -160,14 +113,13 @@ __global__ void __launch_bounds__(kMmaThreads, 1) attention_forward_v3(ForwardPr
       const int i = i0 + warp_row + 16 * m + 8 * half + g;
       const Span seen = mask.seen(i);
       const bool empty = seen.begin == seen.end;
-      float& sum = softmax.sum[m][half];
-      sum = quad_sum(sum);
-      if (t == 0 && i < end)
-        in.lse[(b * p.heads + h) * p.queries + i] = empty ? -INFINITY : softmax.max[m][half] * float(p.scale) + logf(sum);
-      sum = empty ? 0 : 1 / sum;
+      const RowResult row = softmax.finish(m, half, float(p.scale), empty);
+      by[m][half] = row.by;
+      if (t == 0 && i < end) in.lse[(b * p.heads + h) * p.queries + i] = row.lse;
     }
-  if constexpr (!kKeepQueries) __syncthreads();
-  Tile::store(query_head(in.y, p, b, h), i0, end, sq, warp_row, acc, [&](int m, int half) { return softmax.sum[m][half]; });
+  if (steps == 0) __syncthreads();  // the queries, which other threads have copied, are overwritten
+  Tile::template store<kM>(query_head(in.y, p, b, h), i0, end, sq, warp_row,
+                           [&](int m, int n, int e) { return by[m][e / 2] == 0 ? 0 : acc[m][n][e] * by[m][e / 2]; });
 }
 
 template <int kDim>

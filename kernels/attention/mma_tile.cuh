@@ -11,7 +11,6 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 constexpr int kMmaWarps = 4, kMmaThreads = 32 * kMmaWarps;
-constexpr float kLog2e = 1.44269504088896340736f;
 
 // Masks in 32 bits: row r sees [r + below, r + above) of [0, count). Many 64-bit bounds would cost the accumulators their
 // registers.
@@ -127,25 +126,20 @@ struct MmaTile {
     }
   }
 
-  // The warp's rows, from row `row` of the tile on, by way of their own place in shared memory to rows [t0 + row, end) of a
-  // head: a lane then writes 16 bytes, and neighbours write neighbours. d times factor(m, half), or zero where that is zero.
+  // value(m, n, e) of the warp's rows, from row `row` of the tile on, by way of their place in shared memory to rows [t0 + row,
+  // end) of a head: a lane then writes 16 bytes, and neighbours write neighbours.
   template <int kM, class F>
-  static __device__ void store(const Head<BFloat16>& head, int t0, int end, BFloat16* s, int row, const float (&d)[kM][kChunks][4],
-                               F factor) {
+  static __device__ void store(const Head<BFloat16>& head, int t0, int end, BFloat16* s, int row, F value) {
     const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < kM; ++m)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float by = factor(m, half);
+      for (int half = 0; half < 2; ++half)
 #pragma unroll
-        for (int n = 0; n < kChunks; ++n) {
-          const float low = d[m][n][2 * half], high = d[m][n][2 * half + 1];
+        for (int n = 0; n < kChunks; ++n)
           *reinterpret_cast<uint32_t*>(s + place(row + 16 * m + 8 * half + g, n) + 2 * t) =
-              by == 0 ? 0 : pack_bf16(low * by, high * by);
-        }
-      }
+              pack_bf16(value(m, n, 2 * half), value(m, n, 2 * half + 1));
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < 16 * kM * kChunks / 32; ++i) {
