@@ -5,6 +5,7 @@
 // | v1 row by row | all | a warp a row, a lane a key: scores in registers, one exchange by shuffles a key, no shared memory |
 // | v2 tiled | head_dim 32, 64, 128 | tiled_kernels.cuh: online softmax over tiles: k and v are read once for 32 or 64 queries |
 // | v3 mma | bf16, head_dim 32, 64, 128, arrays at 16 bytes | mma_*_kernels.cuh: tensor cores, scores that never leave registers |
+// | v4 wgmma | forward in bf16, sm_90, head_dim 64, 128 | wgmma_forward_kernels.cuh: TMA ring, producer and consumers, ping-pong |
 //
 // Backward has no atomics: one pass whose rows are queries makes dq, one whose rows are keys makes dk and dv (heads.cuh). So
 // scores are made twice, and every sum has one order. fp32 and bf16 tensors; sums and the softmax are fp32.
@@ -196,6 +197,7 @@ constexpr Rung<AttentionForward<BFloat16>> kForwardBf16[] = {
     kForwardV1<BFloat16>,
     kForwardV2<BFloat16>,
     {{3, "mma"}, accepts_forward<BFloat16, supports_mma>, forward<BFloat16, mma_forward>},
+    {{4, "wgmma"}, accepts_forward<BFloat16, supports_wgmma>, forward<BFloat16, wgmma_forward>},
 };
 constexpr Rung<AttentionBackward<float>> kBackward[] = {kBackwardV1<float>, kBackwardV2<float>};
 constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {

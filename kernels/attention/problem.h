@@ -52,6 +52,8 @@ void tiled_backward(Context&, const BackwardProblem<BFloat16>&);
 bool supports_mma(const ForwardProblem<BFloat16>&);
 bool supports_mma(const BackwardProblem<BFloat16>&);
 void mma_forward(Context&, const ForwardProblem<BFloat16>&);
+bool supports_wgmma(const ForwardProblem<BFloat16>&);
+void wgmma_forward(Context&, const ForwardProblem<BFloat16>&);
 void mma_backward(Context&, const BackwardProblem<BFloat16>&);
 
 }  // namespace graft::GRAFT_GPU

@@ -1,0 +1,1 @@
+#include "kernels/attention/wgmma_forward_kernels.cuh"

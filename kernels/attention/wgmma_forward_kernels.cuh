@@ -1,0 +1,267 @@
+// Version 4 of attention, forward: FlashAttention-3 (Shah et al. 2024) on Hopper, bf16 tensors, head_dim 64 and 128.
+//
+// A block owns 128 queries, 64 for each of two consumer warpgroups; a third warpgroup is there for one thread that asks TMA for
+// tiles of 128 rows of k and v. What it teaches:
+//   ring         four slots of a tile each; a mbarrier says that a tile is full, another that both consumers are done with it. The
+//                producer never computes and gives its registers away, the consumers never compute an address of global memory
+//   wgmma        q k^T has both operands in shared memory, as TMA's swizzle laid them; P v takes P from registers, rounded to bf16
+//                (its fragments are those of the scores), and v with its features contiguous
+//   overlap      the scores of the next tile and P v of this one are issued together: the softmax of the next runs while P v does
+//   ping-pong    two named barriers hand the tensor cores from one warpgroup to the other: one multiplies while the other is at
+//                its softmax, which at head_dim 64 takes as long (one exp2 for 4 x 64 products)
+// Tiles are taken from the last to the first, so that masks are met before the main loop is in swing. Padding that lies in a
+// tile beside keys is replaced by zeros in shared memory: P is zero there, but 0 NaN is not.
+#include "kernels/attention/mma_tile.cuh"
+#include "kernels/attention/online_softmax.cuh"
+#include "kernels/common/launch.h"
+#include "kernels/common/wgmma.h"
+
+namespace graft::GRAFT_GPU {
+namespace {
+
+constexpr int kConsumers = 2, kWarpgroup = 128, kThreads = kWarpgroup * (kConsumers + 1);
+constexpr int kQueries = 64, kKeys = 128, kSlots = 4;  // of a consumer; of a tile
+constexpr int kBoxFeatures = 64;                       // 128 bytes, the widest swizzle
+
+template <int kDim>
+struct alignas(1024) Smem {
+  static constexpr int kBoxes = kDim / kBoxFeatures;
+  BFloat16 q[kConsumers][kBoxes][kQueries][kBoxFeatures];
+  BFloat16 ring[kSlots][kBoxes][kKeys][kBoxFeatures];  // k, then k and v in turns: as they are used
+  uint64_t q_full, full[kSlots], empty[kSlots];
+};
+
+// Named barriers; 0 is __syncthreads.
+constexpr int kTurn = 1, kBoth = kTurn + kConsumers, kOwn = kBoth + 1;
+
+#if defined(GRAFT_SM_90A)
+// d = or += 64 rows of q times all rows of k.
+template <int kDim>
+__device__ void multiply_scores(float (&d)[kKeys / 2], const BFloat16* q, const BFloat16* k) {
+#pragma unroll
+  for (int f = 0; f < kDim; f += 16) {
+    const int box = f / kBoxFeatures, in_box = f % kBoxFeatures;
+    wgmma<BFloat16, Major::k, Major::k>(d, matrix_descriptor(q + box * kQueries * kBoxFeatures + in_box, Swizzle::b128, 16, 1024),
+                                        matrix_descriptor(k + box * kKeys * kBoxFeatures + in_box, Swizzle::b128, 16, 1024), f > 0);
+  }
+  wgmma_commit();
+}
+
+template <int kDim>
+__device__ void add_values(float (&d)[kDim / 2], const uint32_t (&prob)[kKeys / 16][4], const BFloat16* v) {
+#pragma unroll
+  for (int j = 0; j < kKeys / 16; ++j)
+    wgmma<BFloat16, Major::mn>(d, prob[j],
+                               matrix_descriptor(v + 16 * j * kBoxFeatures, Swizzle::b128, kKeys * kBoxFeatures * 2, 1024), true);
+  wgmma_commit();
+}
+
+// Rows of v from `from` on, by all consumers.
+template <int kDim>
+__device__ void clear_padding(BFloat16 (&v)[kDim / kBoxFeatures][kKeys][kBoxFeatures], int from) {
+  if (from >= kKeys) return;
+  constexpr int kChunks = kDim / 8;
+  for (int at = int(threadIdx.x); at < (kKeys - from) * kChunks; at += kConsumers * kWarpgroup) {
+    const int row = from + at / kChunks, chunk = at % kChunks;
+    *reinterpret_cast<uint4*>(&v[chunk / 8][row][chunk % 8 * 8]) = make_uint4(0, 0, 0, 0);
+  }
+  fence_async();
+  named_barrier_sync(kBoth, kConsumers * kWarpgroup);
+}
+
+template <class T, int kA, int kB>
+__device__ auto& flat(T (&x)[kA][kB][4]) {
+  return reinterpret_cast<T(&)[kA * kB * 4]>(x);
+}
+#endif
+
+template <int kDim>
+__global__ void __launch_bounds__(kThreads, 1)
+    attention_forward_v4(ForwardProblem<BFloat16> in, const __grid_constant__ TensorMap map_q,
+                         const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v) {
+#if defined(GRAFT_SM_90A)
+  constexpr int kBoxes = Smem<kDim>::kBoxes, kTileBytes = kDim * kKeys * 2, kRows = kConsumers * kQueries;
+  auto& s = aligned_shared<Smem<kDim>>();
+  const AttentionParams& p = in.p;
+  const int tiles = int(ceil_div(p.queries, kRows)), i0 = (tiles - 1 - int(blockIdx.x % unsigned(tiles))) * kRows;
+  const int h = int(blockIdx.x / unsigned(tiles) % p.heads), b = int(blockIdx.x / unsigned(tiles) / p.heads);
+  const int count = int(key_count(p, in.lengths, b));
+  const Band mask = band<Rows::queries>(p, count);
+  const int end = min(i0 + kRows, int(p.queries));
+  const Span all{mask.seen(i0).begin, mask.seen(end - 1).end};
+  const int first = all.begin / kKeys, steps = all.begin < all.end ? (all.end + kKeys - 1) / kKeys - first : 0;
+
+  if (threadIdx.x == 0) {
+    mbarrier_init(&s.q_full, 1);
+    for (int i = 0; i < kSlots; ++i) {
+      mbarrier_init(&s.full[i], 1);
+      mbarrier_init(&s.empty[i], kConsumers * kWarpgroup / 32);
+    }
+    fence_mbarrier_init();
+  }
+  __syncthreads();
+
+  const int warpgroup = int(threadIdx.x) / kWarpgroup;
+  if (warpgroup == kConsumers) {  // the producer
+    registers_decrease<24>();
+    if (int(threadIdx.x) != kConsumers * kWarpgroup || steps == 0) return;
+    const int kv = h / int(p.group());
+    mbarrier_arrive_expect(&s.q_full, kConsumers * kQueries * kDim * 2);
+    for (int w = 0; w < kConsumers; ++w)
+      for (int box = 0; box < kBoxes; ++box) tma_load(s.q[w][box], map_q, &s.q_full, box * kBoxFeatures, h, i0 + w * kQueries, b);
+    int slot = 0;
+    const auto load = [&](const TensorMap& map, int tile) {
+      const int at = slot % kSlots;
+      mbarrier_wait(&s.empty[at], slot / kSlots % 2 ^ 1);
+      mbarrier_arrive_expect(&s.full[at], kTileBytes);
+      for (int box = 0; box < kBoxes; ++box) tma_load(s.ring[at][box], map, &s.full[at], box * kBoxFeatures, kv, tile * kKeys, b);
+      ++slot;
+    };
+    load(map_k, first + steps - 1);
+    for (int tile = first + steps - 1; tile > first; --tile) {
+      load(map_k, tile - 1);
+      load(map_v, tile);
+    }
+    load(map_v, first);
+    return;
+  }
+
+  registers_increase<240>();
+  const int thread = int(threadIdx.x) % kWarpgroup, lane = thread % 32, g = lane / 4, t = lane % 4, warp_row = thread / 32 * 16;
+  const int row0 = i0 + warpgroup * kQueries + warp_row;  // of the warp
+  const WarpView view(mask, row0, min(row0 + 16, end));
+  int slot = 0;
+  const auto take = [&] {  // the next slot of the ring, full
+    const int at = slot % kSlots;
+    mbarrier_wait(&s.full[at], slot / kSlots % 2);
+    ++slot;
+    return at;
+  };
+  const auto release = [&](int at) {
+    if (lane == 0) mbarrier_arrive(&s.empty[at]);
+  };
+
+  const float scale_log2 = float(p.scale) * kLog2e;
+  OnlineSoftmax<1> softmax;
+  float acc[1][kDim / 8][4] = {}, score[1][kKeys / 8][4], faded[1][2];
+  uint32_t prob[kKeys / 16][4];
+  const auto hide = [&](int j0) {  // what a mask hides
+    if (view.everything_in(j0, kKeys)) return;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const Span seen = mask.seen(row0 + 8 * half + g);
+      const int from = seen.begin - j0 - 2 * t, to = seen.end - j0 - 2 * t;
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 2; ++e)
+          if (8 * n + e < from || 8 * n + e >= to) score[0][n][2 * half + e] = -INFINITY;
+    }
+  };
+  const auto round_probabilities = [&] {
+#pragma unroll
+    for (int j = 0; j < kKeys / 16; ++j)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        prob[j][i] = pack_bf16(score[0][2 * j + i / 2][i % 2 * 2], score[0][2 * j + i / 2][i % 2 * 2 + 1]);
+  };
+
+  if (steps > 0) {
+    const BFloat16* const q = s.q[warpgroup][0][0];
+    const int padding = count < p.keys ? count - (first + steps - 1) * kKeys : kKeys;       // where it begins in the first tile
+    if (warpgroup == 1 && steps > 1) named_barrier_arrive(kTurn, kConsumers * kWarpgroup);  // the first turn is the other's
+    mbarrier_wait(&s.q_full, 0);
+    const int k_slot = take();
+    wgmma_fence(flat(score));
+    multiply_scores<kDim>(flat(score), q, s.ring[k_slot][0][0]);
+    wgmma_wait<0>(flat(score));
+    release(k_slot);
+    hide((first + steps - 1) * kKeys);
+    softmax.update(score, faded, scale_log2);
+    round_probabilities();
+    for (int tile = first + steps - 2; tile >= first; --tile) {
+      const int next_k = take(), v_slot = take();
+      if (tile == first + steps - 2) clear_padding<kDim>(s.ring[v_slot], padding);
+      named_barrier_sync(kTurn + warpgroup, kConsumers * kWarpgroup);
+      wgmma_fence(flat(score), flat(acc));
+      multiply_scores<kDim>(flat(score), q, s.ring[next_k][0][0]);
+      add_values<kDim>(flat(acc), prob, s.ring[v_slot][0][0]);
+      if (warpgroup == 0 || tile > first) named_barrier_arrive(kTurn + 1 - warpgroup, kConsumers * kWarpgroup);
+      wgmma_wait<1>(flat(score));
+      release(next_k);
+      hide(tile * kKeys);
+      const bool grown = softmax.update(score, faded, scale_log2);
+      wgmma_wait<0>(flat(acc));
+      release(v_slot);
+      if (__any_sync(kFullWarp, grown)) {
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) acc[0][n][e] *= faded[0][e / 2];
+      }
+      round_probabilities();
+    }
+    const int v_slot = take();
+    if (steps == 1) clear_padding<kDim>(s.ring[v_slot], padding);
+    wgmma_fence(flat(acc));
+    add_values<kDim>(flat(acc), prob, s.ring[v_slot][0][0]);
+    wgmma_wait<0>(flat(acc));
+  }
+
+  float by[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int i = row0 + 8 * half + g;
+    const Span seen = mask.seen(i);
+    const RowResult row = softmax.finish(0, half, float(p.scale), seen.begin == seen.end);
+    by[half] = row.by;
+    if (t == 0 && i < end) in.lse[(int64_t(b) * p.heads + h) * p.queries + i] = row.lse;
+  }
+  named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // the queries, which all four warps multiplied, are overwritten
+  MmaTile<kDim>::template store<1>(query_head(in.y, p, b, h), i0 + warpgroup * kQueries, end, s.q[warpgroup][0][0], warp_row,
+                                   [&](int, int n, int e) { return by[e / 2] == 0 ? 0 : acc[0][n][e] * by[e / 2]; });
+#endif
+}
+
+TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int rows) {
+  const int64_t row = heads * p.head_dim * 2;
+  return tensor_map(TiledTensor{.data = x,
+                                .dtype = DType::bf16,
+                                .rank = 4,
+                                .size = {p.head_dim, heads, length, p.batch},
+                                .stride = {p.head_dim * 2, row, length * row},
+                                .box = {kBoxFeatures, 1, rows, 1},
+                                .swizzle = Swizzle::b128});
+}
+
+template <int kDim>
+void run(Context& context, const ForwardProblem<BFloat16>& in) {
+  const AttentionParams& p = in.p;
+  const int64_t blocks = p.batch * p.heads * ceil_div(p.queries, kConsumers * kQueries);
+  launch(attention_forward_v4<kDim>, dim3(unsigned(blocks)), kThreads, aligned_shared_bytes<Smem<kDim>>, context, in,
+         rows_of(in.q, p, p.queries, p.heads, kQueries), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
+         rows_of(in.v, p, p.keys, p.kv_heads, kKeys));
+}
+
+#if defined(__CUDACC__)
+bool on_hopper() {
+  int device = 0, major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9;
+}
+#else
+bool on_hopper() { return true; }
+#endif
+
+}  // namespace
+
+bool supports_wgmma(const ForwardProblem<BFloat16>& in) {
+  return (in.p.head_dim == 64 || in.p.head_dim == 128) && in.p.keys > 0 && supports_mma(in) && on_hopper();
+}
+
+void wgmma_forward(Context& context, const ForwardProblem<BFloat16>& in) {
+  if (in.p.head_dim == 64) run<64>(context, in);
+  else run<128>(context, in);
+}
+
+}  // namespace graft::GRAFT_GPU
