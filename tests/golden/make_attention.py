@@ -1,5 +1,5 @@
 """Golden data of attention from PyTorch in float64, written to attention.safetensors beside this file and read by
-tests/tensor/golden_ops_test.cpp.
+tests/tensor/golden_ops_test.cpp and tests/kernels/attention_test.cpp.
 
     python tests/golden/make_attention.py        (needs torch, numpy and safetensors; the tests need none of them)
 
@@ -22,8 +22,9 @@ torch.manual_seed(SEED)
 tensors = {}
 
 
-def normal(*shape):
-    return torch.randn(*shape, dtype=torch.float64).float().double()
+def normal(*shape, bf16=False):
+    x = torch.randn(*shape, dtype=torch.float64).float()
+    return (x.bfloat16() if bf16 else x).double()
 
 
 def attend(q, k, v, causal, window, scale, lengths):
@@ -47,11 +48,16 @@ for n, (batch, queries, keys, heads, kv_heads, dim, causal, window, scale, lengt
         (1, 1, 2, 1, 1, 4, 0, 0, 0, None), (2, 5, 7, 2, 2, 8, 0, 0, 0, None), (2, 9, 9, 2, 2, 16, 1, 0, 0, None),
         (1, 13, 13, 4, 2, 32, 1, 0, 0, None), (1, 3, 11, 3, 1, 5, 1, 0, 0.7, None), (2, 10, 10, 2, 1, 8, 0, 3, 0, None),
         (1, 17, 17, 2, 2, 8, 1, 4, 0, None), (3, 6, 8, 2, 2, 8, 0, 0, 0, [8, 1, 5]), (2, 7, 7, 4, 1, 16, 1, 0, 0, [7, 3]),
-        (1, 50, 50, 1, 1, 4, 1, 0, 0, None)]):
-    inputs = {"q": normal(batch, queries, heads, dim), "k": normal(batch, keys, kv_heads, dim), "v": normal(batch, keys, kv_heads, dim)}
+        (1, 50, 50, 1, 1, 4, 1, 0, 0, None),
+        # Inputs that are exact in bf16, for head sizes of the tensor cores.
+        (1, 9, 20, 3, 1, 32, 1, 0, 0, None), (1, 7, 18, 2, 1, 64, 1, 0, 0.2, None), (2, 3, 9, 1, 1, 64, 0, 0, 0, [9, 4]),
+        (1, 4, 11, 1, 1, 128, 1, 5, 0, None)]):
+    bf16 = n >= 10
+    inputs = {"q": normal(batch, queries, heads, dim, bf16=bf16), "k": normal(batch, keys, kv_heads, dim, bf16=bf16),
+              "v": normal(batch, keys, kv_heads, dim, bf16=bf16)}
     leaves = {what: t.requires_grad_() for what, t in inputs.items()}
     y = attend(*leaves.values(), causal, window, scale, lengths)
-    dy = normal(*y.shape)
+    dy = normal(*y.shape, bf16=bf16)
     y.backward(dy)
     case = f"attention/{n}"
     tensors[f"{case}/params"] = np.array([causal, window, scale], dtype=np.float64)

@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <map>
 
+#include "io/weights/weights.h"
 #include "kernels/attention/attention_ref.h"
 #include "kernels/common/error.h"
 #include "kernels/common/half.h"
@@ -22,7 +25,7 @@ using namespace graft::harness;
 
 namespace {
 
-struct Shape {
+struct Sizes {
   int64_t batch, queries, keys, heads, kv_heads, head_dim;
   bool causal = false;
   int64_t window = 0;
@@ -67,7 +70,7 @@ struct Problem {
   Array<T> q, k, v, dy, y, dq, dk, dv;
   Array<Accumulate<T>> lse;
 
-  explicit Problem(const Shape& s)
+  explicit Problem(const Sizes& s)
       : p{s.batch, s.queries, s.keys, s.heads, s.kv_heads, s.head_dim, 1 / std::sqrt(double(s.head_dim)), s.causal, s.window},
         lengths(s.lengths.empty() ? nullptr : s.lengths.data()),
         q(size_t(p.batch * p.queries * p.heads * p.head_dim), 1),
@@ -101,11 +104,13 @@ struct Problem {
   }
 };
 
+enum class DeltaFrom { exact_y, rounded_y };  // by 2^-8, so that delta is off by 2^-8 |dy| . |y|
+
 // Of every output, the sum of its terms' sizes.
 struct TermSizes {
   std::vector<double> y, dq, dk, dv;
 
-  explicit TermSizes(const Problem<double>& x) : y(x.q.n), dq(x.q.n), dk(x.k.n), dv(x.k.n) {
+  explicit TermSizes(const Problem<double>& x, DeltaFrom from = DeltaFrom::exact_y) : y(x.q.n), dq(x.q.n), dk(x.k.n), dv(x.k.n) {
     const int64_t D = x.p.head_dim, step = x.p.kv_heads * D;
     ref::for_queries(x.p, x.lengths, [&](int64_t query, int64_t row, int64_t kv, Interval keys) {
       const double* q = &x.q.v[size_t(query)];
@@ -114,7 +119,9 @@ struct TermSizes {
         const size_t key = size_t(kv + j * step);
         const double prob = std::exp(x.p.scale * ref::dot(q, &x.k.v[key], D) - x.lse.v[size_t(row)]);
         const double delta = ref::dot(dy, &x.y.v[size_t(query)], D);
-        const double ds = x.p.scale * prob * std::abs(ref::dot(dy, &x.v.v[key], D) - delta);
+        double ds = std::abs(ref::dot(dy, &x.v.v[key], D) - delta);
+        for (int64_t d = 0; d < D && from == DeltaFrom::rounded_y; ++d) ds += std::abs(dy[d] * x.y.v[size_t(query + d)]);
+        ds *= x.p.scale * prob;
         for (size_t d = 0; d < size_t(D); ++d) {
           y[size_t(query) + d] += prob * std::abs(x.v.v[key + d]), dq[size_t(query) + d] += ds * std::abs(x.k.v[key + d]);
           dk[key + d] += ds * std::abs(q[d]), dv[key + d] += prob * std::abs(dy[d]);
@@ -144,7 +151,7 @@ void expect(const char* what, const Array<A>& actual, const Array<double>& expec
 }
 
 template <class T>
-void check_versions(const Shape& s, int from = 1) {
+void check_versions(const Sizes& s, int from = 1) {
   Context context(1);
   Problem<double> exact(s);
   exact.forward(context);
@@ -190,16 +197,51 @@ void check_versions(const Shape& s, int from = 1) {
   emu::options().seed = 0;
 }
 
+// One case of PyTorch in float64, forward and backward of every version on what that version's forward pass stored.
+template <class T>
+void check_golden(const Sizes& s, double scale, const std::function<Tensor(const char*)>& find) {
+  Context context(1);
+  Problem<double> exact(s);
+  exact.p.scale = scale > 0 ? scale : exact.p.scale;
+  const auto take = [&](Array<double>& to, const char* name) {
+    const auto v = find(name).to_vector<double>();
+    REQUIRE(v.size() == to.n);
+    std::copy(v.begin(), v.end(), to.v.begin());
+  };
+  take(exact.q, "q"), take(exact.k, "k"), take(exact.v, "v"), take(exact.dy, "dy");
+  exact.forward(context);  // for lse only
+  take(exact.y, "y"), take(exact.dq, "dq"), take(exact.dk, "dk"), take(exact.dv, "dv");
+  const TermSizes terms(exact, DeltaFrom::rounded_y);
+  for (const Version& version : versions(Op::attention, Pass::forward, Backend::emu, dtype_of<T>)) {
+    INFO(name(dtype_of<T>), " version ", version.number);
+    context.set_version(Op::attention, version.number);
+    Problem<T> run(s);
+    run.p = exact.p;
+    run.q = Array<T>(exact.q), run.k = Array<T>(exact.k), run.v = Array<T>(exact.v), run.dy = Array<T>(exact.dy);
+    try {
+      run.forward_on_emu(context);
+      expect<T>("y", run.y, exact.y, 512, 3, terms.y);
+      context.set_version(Op::attention, std::min(version.number, 3));
+      run.backward_on_emu(context);
+      expect<T>("dq", run.dq, exact.dq, 512, 3, terms.dq);
+      expect<T>("dk", run.dk, exact.dk, 512, 3, terms.dk);
+      expect<T>("dv", run.dv, exact.dv, 512, 3, terms.dv);
+    } catch (const ConfigError&) {
+      CHECK((version.number > 1 && s.head_dim <= 32));
+    }
+  }
+}
+
 void check(int64_t dim) {
-  for (const Shape& s : {
-           Shape{1, 1, 1, 1, 1, dim}, Shape{1, 1, 150, 3, 1, dim},  // one query before a cache
-           Shape{1, 70, 67, 1, 1, dim},                             // ragged tiles both ways
-           Shape{1, 67, 67, 1, 1, dim, true},                       // the diagonal
-           Shape{1, 9, 75, 3, 1, dim, true, 5},                     // a window smaller than a tile, far from the first key
-           Shape{1, 80, 70, 1, 1, dim, true},                       // the first queries see nothing
-           Shape{1, 66, 66, 1, 1, dim, false, 3},                   // both sides of a diagonal
-           Shape{3, 5, 8, 2, 1, dim, false, 0, {8, 0, 3}},          // a sample of nothing but padding
-           Shape{2, 6, 70, 1, 1, dim, true, 0, {65, 2}},            // padding before the diagonal
+  for (const Sizes& s : {
+           Sizes{1, 1, 1, 1, 1, dim}, Sizes{1, 1, 150, 3, 1, dim},  // one query before a cache
+           Sizes{1, 70, 67, 1, 1, dim},                             // ragged tiles both ways
+           Sizes{1, 67, 67, 1, 1, dim, true},                       // the diagonal
+           Sizes{1, 9, 75, 3, 1, dim, true, 5},                     // a window smaller than a tile, far from the first key
+           Sizes{1, 80, 70, 1, 1, dim, true},                       // the first queries see nothing
+           Sizes{1, 66, 66, 1, 1, dim, false, 3},                   // both sides of a diagonal
+           Sizes{3, 5, 8, 2, 1, dim, false, 0, {8, 0, 3}},          // a sample of nothing but padding
+           Sizes{2, 6, 70, 1, 1, dim, true, 0, {65, 2}},            // padding before the diagonal
        }) {
     check_versions<float>(s);
     check_versions<BFloat16>(s);
@@ -212,6 +254,28 @@ TEST_CASE("versions attention head_dim 32") { check(32); }
 TEST_CASE("versions attention head_dim 64") { check(64); }
 TEST_CASE("versions attention head_dim 128") { check(128); }
 TEST_CASE("versions attention any head_dim") { check(kAny); }
+
+TEST_CASE("versions attention: every version agrees with PyTorch") {
+  std::map<std::string, Tensor> golden;
+  for (auto& [name, t] : io::load_weights(GRAFT_SOURCE_DIR "/tests/golden/attention.safetensors")) golden[name] = t;
+  int in_bf16 = 0;
+  for (int n = 0; golden.count(fmt::format("attention/{}/params", n)); ++n) {
+    INFO("golden case ", n);
+    const auto find = [&](const char* what) { return golden[fmt::format("attention/{}/{}", n, what)]; };
+    const Tensor q = find("q"), k = find("k"), lengths = find("lengths");
+    const auto params = find("params").to_vector<double>();
+    const Sizes s{q.size(0),      q.size(1),          k.size(1),
+                  q.size(2),      k.size(2),          q.size(3),
+                  params[0] != 0, int64_t(params[1]), lengths ? lengths.to_vector<int64_t>() : std::vector<int64_t>{}};
+    check_golden<float>(s, params[2], find);
+    const auto exact_in_bf16 = [](const Tensor& t) {
+      const auto v = t.to_vector<float>();
+      return std::all_of(v.begin(), v.end(), [](float x) { return float(BFloat16(x)) == x; });
+    };
+    if (exact_in_bf16(q)) check_golden<BFloat16>(s, params[2], find), ++in_bf16;
+  }
+  CHECK(in_bf16 == 4);
+}
 
 TEST_CASE("versions attention: rings of tiles go round") {
   for (int64_t dim : {64, 128}) {
