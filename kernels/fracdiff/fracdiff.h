@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/common/context.h"
+#include "kernels/common/dtype.h"
 
 namespace graft {
 
@@ -19,9 +20,9 @@ struct FracdiffParams {
 // y[series, length], x[series, length], weights[window]; y overlaps neither. A NaN or Inf in x reaches the W values from
 // its own on, and no other.
 template <class T>
-using FracdiffForward = void(Context&, T* y, const T* x, const T* weights, const FracdiffParams&);
+using FracdiffForward = void(Context&, T* y, const T* x, const Accumulate<T>* weights, const FracdiffParams&);
 template <class T>
-using FracdiffBackward = void(Context&, T* dx, const T* dy, const T* weights, const FracdiffParams&);
+using FracdiffBackward = void(Context&, T* dx, const T* dy, const Accumulate<T>* weights, const FracdiffParams&);
 
 // w_0, w_1, .. up to `length` of them, ending before the first |w_k| <= floor (0: before the first that is zero). At least one.
 std::vector<double> fracdiff_weights(double d, int64_t length, double floor = 0);

@@ -6,7 +6,7 @@
 namespace graft::ref {
 
 template <class T>
-void fracdiff_forward(Context&, T* y, const T* x, const T* weights, const FracdiffParams& p) {
+void fracdiff_forward(Context&, T* y, const T* x, const Accumulate<T>* weights, const FracdiffParams& p) {
   for (int64_t s = 0; s < p.series; ++s, x += p.length, y += p.length)
     for (int64_t t = 0; t < p.length; ++t) {
       T sum = 0;
@@ -16,7 +16,7 @@ void fracdiff_forward(Context&, T* y, const T* x, const T* weights, const Fracdi
 }
 
 template <class T>
-void fracdiff_backward(Context&, T* dx, const T* dy, const T* weights, const FracdiffParams& p) {
+void fracdiff_backward(Context&, T* dx, const T* dy, const Accumulate<T>* weights, const FracdiffParams& p) {
   for (int64_t s = 0; s < p.series; ++s, dx += p.length, dy += p.length)
     for (int64_t t = 0; t < p.length; ++t) {
       T sum = 0;

@@ -16,7 +16,8 @@ Tensor fracdiff(const Tensor& x, double d, FracdiffOptions o) {
   const int64_t length = x.size(-1), limit = o.window ? std::min(o.window, length) : length;
   const std::vector<double> w = fracdiff_weights(d, limit, o.floor);
   const FracdiffParams p{x.numel() / length, length, int64_t(w.size())};
-  const Tensor weights = Tensor::from(std::span<const double>(w), {p.window}).to(x.dtype()).to(x.device());
+  const DType exact = x.dtype() == DType::f64 ? DType::f64 : DType::f32;  // the tail of a filter is below bf16's steps
+  const Tensor weights = Tensor::from(std::span<const double>(w), {p.window}).to(exact).to(x.device());
   Tensor y = Tensor::empty_like(x);
   call<FracdiffForward>(Op::fracdiff, Pass::forward, x, y, x, weights, p);
   record("fracdiff", y, {x}, [p, weights](const Tensor& dy, const Needs&) {
