@@ -221,7 +221,7 @@ void check_golden(const Sizes& s, double scale, const std::function<Tensor(const
     try {
       run.forward_on_emu(context);
       expect<T>("y", run.y, exact.y, 512, 3, terms.y);
-      context.set_version(Op::attention, std::min(version.number, 3));
+      context.set_version(Op::attention, version.number > (sizeof(T) == 2 ? 3 : 2) ? 0 : version.number);
       run.backward_on_emu(context);
       expect<T>("dq", run.dq, exact.dq, 512, 3, terms.dq);
       expect<T>("dk", run.dk, exact.dk, 512, 3, terms.dk);
@@ -279,6 +279,7 @@ TEST_CASE("versions attention: every version agrees with PyTorch") {
 
 TEST_CASE("versions attention: rings of tiles go round") {
   for (int64_t dim : {64, 128}) {
+    check_versions<float>({1, 40, 300, 1, 1, dim, true, 150}, 5);
     check_versions<BFloat16>({1, 130, 650, 1, 1, dim}, 3);
     check_versions<BFloat16>({1, 300, 420, 1, 1, dim, true}, 3);
     check_versions<BFloat16>({2, 129, 530, 1, 1, dim, true, 300, {530, 470}}, 3);
