@@ -6,7 +6,7 @@
 // | v2 tiled | head_dim 32, 64, 128 | tiled_kernels.cuh: online softmax over tiles: k and v are read once for 32 or 64 queries |
 // | v3 mma | bf16, head_dim 32, 64, 128, arrays at 16 bytes | mma_*_kernels.cuh: tensor cores, scores that never leave registers |
 // | v4 wgmma | forward in bf16, sm_90, head_dim 64, 128 | wgmma_forward_kernels.cuh: TMA ring, producer and consumers, ping-pong |
-// | v5 register tile | forward in fp32, head_dim 32, 64, 128 | register_tile_kernels.cuh: 8 x 4 scores a thread, float4 reads |
+// | v5 register tile | fp32, head_dim 32, 64, 128, arrays at 16 bytes | register_tile_*.cuh: 8 x 4 scores a thread, float4 reads |
 //
 // Backward has no atomics: one pass whose rows are queries makes dq, one whose rows are keys makes dk and dv (heads.cuh). So
 // scores are made twice, and every sum has one order. fp32 and bf16 tensors; sums and the softmax are fp32.
@@ -204,7 +204,11 @@ constexpr Rung<AttentionForward<BFloat16>> kForwardBf16[] = {
     {{3, "mma"}, accepts_forward<BFloat16, supports_mma>, forward<BFloat16, mma_forward>},
     {{4, "wgmma"}, accepts_forward<BFloat16, supports_wgmma>, forward<BFloat16, wgmma_forward>},
 };
-constexpr Rung<AttentionBackward<float>> kBackward[] = {kBackwardV1<float>, kBackwardV2<float>};
+constexpr Rung<AttentionBackward<float>> kBackward[] = {
+    kBackwardV1<float>,
+    kBackwardV2<float>,
+    {{5, "register tile"}, accepts_backward<float, supports_register_tile>, backward<float, register_tile_backward>},
+};
 constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {
     kBackwardV1<BFloat16>,
     kBackwardV2<BFloat16>,

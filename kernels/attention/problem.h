@@ -50,7 +50,9 @@ void tiled_backward(Context&, const BackwardProblem<float>&);
 void tiled_backward(Context&, const BackwardProblem<BFloat16>&);
 
 bool supports_register_tile(const ForwardProblem<float>&);
+bool supports_register_tile(const BackwardProblem<float>&);
 void register_tile_forward(Context&, const ForwardProblem<float>&);
+void register_tile_backward(Context&, const BackwardProblem<float>&);
 
 bool supports_mma(const ForwardProblem<BFloat16>&);
 bool supports_mma(const BackwardProblem<BFloat16>&);

@@ -221,7 +221,7 @@ void check_golden(const Sizes& s, double scale, const std::function<Tensor(const
     try {
       run.forward_on_emu(context);
       expect<T>("y", run.y, exact.y, 512, 3, terms.y);
-      context.set_version(Op::attention, version.number > (sizeof(T) == 2 ? 3 : 2) ? 0 : version.number);
+      if (version.number == 4) context.set_version(Op::attention, 3);  // which has no backward
       run.backward_on_emu(context);
       expect<T>("dq", run.dq, exact.dq, 512, 3, terms.dq);
       expect<T>("dk", run.dk, exact.dk, 512, 3, terms.dk);

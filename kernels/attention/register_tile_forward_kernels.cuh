@@ -9,39 +9,18 @@
 //   P          passes through shared memory, but only inside of a warp
 //   cp.async   one buffer for k and one for v: each is filled for the next tile while the other is worked on
 // Masks as in version 3; tiles start at multiples of 64 keys: no bit of a row depends on the rows beside it.
-#include "kernels/attention/mma_tile.cuh"
-#include "kernels/attention/online_softmax.cuh"
+#include "kernels/attention/register_tile.cuh"
 #include "kernels/common/launch.h"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kTileRows = 64, kKeys = 64, kR = 8, kC = 4, kThreads = 128;
+constexpr int kKeys = 64, kC = kKeys / 16;
 
 template <int kDim>
 struct Smem {
   float q[kTileRows][kDim + 4], k[kKeys][kDim + 4], v[kKeys][kDim + 4], prob[kTileRows][kKeys + 4];
 };
-
-template <int kDim>
-__device__ void load(float (&tile)[64][kDim + 4], const Head<const float>& head, int t0, int end) {
-  constexpr int kChunks = kDim / 4, kRowsAtOnce = kThreads / kChunks;
-  const int row = int(threadIdx.x) / kChunks, chunk = int(threadIdx.x) % kChunks;
-  const float* from = head.row(t0 + row) + 4 * chunk;
-#pragma unroll
-  for (int i = 0; i < 64; i += kRowsAtOnce) copy_async_16(&tile[row + i][4 * chunk], from + i * head.step, t0 + row + i < end);
-}
-
-__device__ void read(float (&v)[4], const float* p) {
-  const float4 x = *reinterpret_cast<const float4*>(p);
-  v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
-}
-__device__ void read(float (&v)[2], const float* p) {
-  const float2 x = *reinterpret_cast<const float2*>(p);
-  v[0] = x.x, v[1] = x.y;
-}
-__device__ void write(float* p, const float (&v)[4]) { *reinterpret_cast<float4*>(p) = make_float4(v[0], v[1], v[2], v[3]); }
-__device__ void write(float* p, const float (&v)[2]) { *reinterpret_cast<float2*>(p) = make_float2(v[0], v[1]); }
 
 // Of the 16 lanes that share a row.
 __device__ float half_warp_max(float v) {
@@ -54,8 +33,7 @@ __device__ float half_warp_sum(float v) {
 }
 
 template <int kDim>
-__global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProblem<float> in) {
-  constexpr int kV = kDim == 32 ? 2 : 4, kGroups = kDim / 16 / kV;  // a thread's features: kGroups times kV neighbours
+__global__ void __launch_bounds__(kTileThreads, 1) attention_forward_v5(ForwardProblem<float> in) {
   auto& s = *dynamic_shared<Smem<kDim>>();
   const AttentionParams& p = in.p;
   const int tiles = int(ceil_div(p.queries, kTileRows)), i0 = (tiles - 1 - int(blockIdx.x % unsigned(tiles))) * kTileRows;
@@ -77,7 +55,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProbl
   fill(s.v, values, first);
 
   const float scale_log2 = float(p.scale) * kLog2e;
-  float acc[kR][kGroups][kV] = {}, highest[kR], sum[kR] = {};
+  float acc[kR][kGroups<kDim>][kV<kDim>] = {}, highest[kR], sum[kR] = {};
 #pragma unroll
   for (int r = 0; r < kR; ++r) highest[r] = -INFINITY;
   for (int j0 = first; j0 < all.end; j0 += kKeys) {
@@ -86,21 +64,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProbl
     __syncthreads();
     if (!skip) {
       float score[kR][kC] = {};
-#pragma unroll 2
-      for (int d = 0; d < kDim; d += 4) {
-        float kd[kC][4];
-#pragma unroll
-        for (int c = 0; c < kC; ++c) read(kd[c], &s.k[tx + 16 * c][d]);
-#pragma unroll
-        for (int r = 0; r < kR; ++r) {
-          float qd[4];
-          read(qd, &s.q[own + 2 * r][d]);
-#pragma unroll
-          for (int c = 0; c < kC; ++c)
-#pragma unroll
-            for (int i = 0; i < 4; ++i) score[r][c] = fmaf(qd[i], kd[c][i], score[r][c]);
-        }
-      }
+      add_scores<kDim>(score, s.q, s.k, own);
       const bool everything = view.everything_in(j0, kKeys);
 #pragma unroll
       for (int r = 0; r < kR; ++r) {
@@ -124,36 +88,16 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProbl
         }
         sum[r] = sum[r] * faded + part;
 #pragma unroll
-        for (int n = 0; n < kGroups; ++n)
+        for (int n = 0; n < kGroups<kDim>; ++n)
 #pragma unroll
-          for (int i = 0; i < kV; ++i) acc[r][n][i] *= faded;
+          for (int i = 0; i < kV<kDim>; ++i) acc[r][n][i] *= faded;
       }
     }
     __syncthreads();
     fill(s.k, keys, j0 + kKeys);
     copy_async_wait<1>();
     __syncthreads();
-    if (!skip) {
-#pragma unroll 1
-      for (int j = 0; j < kKeys; j += 4) {
-        float v[4][kGroups][kV];
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-#pragma unroll
-          for (int n = 0; n < kGroups; ++n) read(v[i][n], &s.v[j + i][(16 * n + tx) * kV]);
-#pragma unroll
-        for (int r = 0; r < kR; ++r) {
-          float prob[4];
-          read(prob, &s.prob[own + 2 * r][j]);
-#pragma unroll
-          for (int i = 0; i < 4; ++i)
-#pragma unroll
-            for (int n = 0; n < kGroups; ++n)
-#pragma unroll
-              for (int e = 0; e < kV; ++e) acc[r][n][e] = fmaf(prob[i], v[i][n][e], acc[r][n][e]);
-        }
-      }
-    }
+    if (!skip) add_weighted<kDim>(acc, s.prob, s.v, own);
     __syncthreads();
     fill(s.v, values, j0 + kKeys);
   }
@@ -167,10 +111,10 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProbl
     const Span seen = mask.seen(i);
     const bool empty = seen.begin == seen.end;
 #pragma unroll
-    for (int n = 0; n < kGroups; ++n) {
+    for (int n = 0; n < kGroups<kDim>; ++n) {
 #pragma unroll
-      for (int e = 0; e < kV; ++e) acc[r][n][e] = empty ? 0 : acc[r][n][e] / total;
-      write(query_head(in.y, p, b, h).row(i) + (16 * n + tx) * kV, acc[r][n]);
+      for (int e = 0; e < kV<kDim>; ++e) acc[r][n][e] = empty ? 0 : acc[r][n][e] / total;
+      write(query_head(in.y, p, b, h).row(i) + (16 * n + tx) * kV<kDim>, acc[r][n]);
     }
     if (tx == 0) in.lse[(b * p.heads + h) * p.queries + i] = empty ? -INFINITY : highest[r] * float(p.scale) + logf(total);
   }
@@ -179,7 +123,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_v5(ForwardProbl
 template <int kDim>
 void run(Context& context, const ForwardProblem<float>& in) {
   const int64_t blocks = in.p.batch * in.p.heads * ceil_div(in.p.queries, kTileRows);
-  launch(attention_forward_v5<kDim>, dim3(unsigned(blocks)), kThreads, sizeof(Smem<kDim>), context, in);
+  launch(attention_forward_v5<kDim>, dim3(unsigned(blocks)), kTileThreads, sizeof(Smem<kDim>), context, in);
 }
 
 }  // namespace

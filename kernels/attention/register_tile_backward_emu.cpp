@@ -1,0 +1,1 @@
+#include "kernels/attention/register_tile_backward_kernels.cuh"

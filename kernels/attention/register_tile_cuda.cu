@@ -1,1 +1,0 @@
-#include "kernels/attention/register_tile_kernels.cuh"
