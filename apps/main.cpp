@@ -62,6 +62,10 @@ void add_data(CLI::App& verb, DataArguments& a) {
   verb.add_option("--std", a.stddev, "standard deviation per channel")->delimiter(',');
 }
 
+void add_device(CLI::App& verb, std::string& device) {
+  verb.add_option("--device", device, "cpu, cuda, cuda:N or emu (default: GRAFT_DEVICE, else cuda where there is one, else cpu)");
+}
+
 CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char* examples, bool& json) {
   CLI::App* verb = app.add_subcommand(name, what);
   verb->add_flag("--json", json, "one JSON object on standard output, progress on standard error");
@@ -96,6 +100,7 @@ int main(int argc, char** argv) {
   v->add_option("--out", s.out, "folder of the results; an existing one of the same study is resumed (default: runs/NAME)");
   v->add_option("--seeds", s.seeds, "number of seeds, instead of the configuration's")->check(CLI::Range(1, 1000));
   v->add_option("--jobs", s.jobs, "cells side by side (default: one per core)")->check(CLI::Range(1, 1024));
+  add_device(*v, s.device);
   v->add_option("--shard", s.shard, "i/N: this part of the cells; `graft merge` joins them");
   v->add_flag("--dry-run", s.dry_run, "print the grid and what it will cost; run nothing");
   v->add_flag("--check", s.check, "exit with 3 when a criterion of the study fails");
@@ -136,6 +141,7 @@ int main(int argc, char** argv) {
       "  graft train --data fashion-mnist --epochs 5 --out runs/cnn.safetensors\n  graft train --data cifar10-jpeg --model resnet20 --weights resnet20.th --fresh 'linear.*' --freeze 'stem-layer2.2' --epochs 2",
       json);
   add_data(*v, t.data);
+  add_device(*v, t.device);
   v->add_option("--config", t.config, "read options from this TOML file; those of the command line come first");
   v->add_option("--model", t.model, "network")->capture_default_str();
   v->add_option("--weights", t.weights, "start from these weights");
@@ -168,6 +174,7 @@ int main(int argc, char** argv) {
   v->add_option("--model", e.model, "network")->required();
   v->add_option("--weights", e.weights, "weight file")->required();
   add_data(*v, e.data);
+  add_device(*v, e.device);
   v->add_option("--skip", e.skip, "tensors of the file to ignore (globs)");
   v->add_option("--batch", e.batch, "images at once")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   v->add_option("--classes", e.classes, "outputs of the network, where the data has other classes");
@@ -184,6 +191,7 @@ int main(int argc, char** argv) {
   v->add_option("--model", p.model, "network")->required();
   v->add_option("--weights", p.weights, "weight file")->required();
   add_data(*v, p.data);
+  add_device(*v, p.device);
   v->add_option("--top", p.top, "classes per image")->capture_default_str()->check(CLI::Range(1, 1000));
   v->add_option("--classes", p.classes, "outputs of the network, where the data has other classes");
   v->callback([&] {

@@ -63,7 +63,7 @@ void check_classes(const io::Dataset& data, const transfer::NetworkInfo& network
 
 // What the arguments leave open comes from the weight file or the model's publication.
 Loaded load(const std::string& model, const std::string& weights, const DataArguments& data, int64_t classes,
-            const std::vector<std::string>& skip) {
+            const std::vector<std::string>& skip, const std::string& device) {
   transfer::NetworkInfo wanted;
   wanted.spec.name = model;
   wanted.spec.classes = classes;
@@ -75,6 +75,7 @@ Loaded load(const std::string& model, const std::string& weights, const DataArgu
   options.skip = skip;
   auto loaded = transfer::load_network(weights, wanted, options);
   l.network = std::move(loaded.network);
+  l.network->to(DType::f32, device_of(device));
   l.info = loaded.info;
   l.options.preprocessing.normalization = loaded.info.normalization;
   return l;
@@ -83,7 +84,7 @@ Loaded load(const std::string& model, const std::string& weights, const DataArgu
 }  // namespace
 
 int eval(const EvalArguments& a) {
-  Loaded l = load(a.model, a.weights, a.data, a.classes, a.skip);
+  Loaded l = load(a.model, a.weights, a.data, a.classes, a.skip, a.device);
   if (!a.classes) check_classes(l.data, l.info, a.weights);
   l.options.batch = a.batch;
   const auto e = transfer::evaluate(*l.network, l.data, l.options);
@@ -102,7 +103,7 @@ int eval(const EvalArguments& a) {
 }
 
 int predict(const PredictArguments& a) {
-  Loaded l = load(a.model, a.weights, a.data, a.classes, {});
+  Loaded l = load(a.model, a.weights, a.data, a.classes, {}, a.device);
   const Tensor logits = transfer::predict(*l.network, l.data, l.options);
   const int64_t classes = logits.size(1), top = std::min(a.top, classes);
   // The network's own class names; failing that the data's, if they can be the same; failing that, numbers.
@@ -156,6 +157,7 @@ int train(const TrainArguments& a) {
   // What is wrong with the arguments shows before anything is read or trained.
   check_model(a.model);
   const nn::Init init = nn::init_from_name(a.init);
+  if (!a.device.empty()) device_of(a.device);
   transfer::TrainConfig config;
   config.epochs = a.epochs, config.batch = a.batch, config.lr = a.lr, config.momentum = a.momentum;
   config.weight_decay = a.weight_decay, config.schedule = a.schedule, config.label_smoothing = a.label_smoothing;
@@ -180,6 +182,7 @@ int train(const TrainArguments& a) {
     beginning += transfer::load(*network, io::load_weights(a.weights), options).str();
   }
   if (!a.freeze.empty()) transfer::freeze(*network, a.freeze);
+  network->to(DType::f32, device_of(a.device));
 
   if (a.data.mean.empty()) {
     const auto statistics = io::channel_statistics(splits.train);

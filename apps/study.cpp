@@ -104,6 +104,7 @@ int study(const StudyArguments& a) {
   study::RunOptions options;
   options.out = a.out.empty() ? std::filesystem::path("runs") / config.name : std::filesystem::path(a.out);
   if (a.seeds) options.seeds = a.seeds;
+  options.device = device_of(a.device);
   options.jobs = a.jobs;
   if (!a.shard.empty()) options.shard = study::parse_shard(a.shard);
   options.no_cache = a.no_cache;

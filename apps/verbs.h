@@ -7,15 +7,19 @@
 #include <vector>
 
 #include "bench/options.h"
+#include "tensor/device.h"
 
 namespace graft::apps {
 
 enum ExitCode { kDone = 0, kFault = 1, kBadInput = 2, kCriterionFailed = 3, kInterrupted = 130 };
 
+// "": default_device(). ConfigError, or DeviceError where no such device is.
+Device device_of(const std::string& argument);
+
 extern std::atomic<bool> interrupted;  // set by Ctrl-C and SIGTERM
 
 struct StudyArguments {
-  std::string config, out, shard;
+  std::string config, out, shard, device;
   int64_t seeds = 0;  // 0: as configured
   int jobs = 0;       // 0: one per core
   bool dry_run = false, check = false, no_cache = false, json = false;
@@ -43,7 +47,7 @@ struct DataArguments {
 };
 
 struct TrainArguments {
-  std::string model = "study_cnn", init = "he_normal", schedule = "step", precision = "f32", out, config, weights, freeze;
+  std::string model = "study_cnn", init = "he_normal", schedule = "step", precision = "f32", out, config, weights, freeze, device;
   DataArguments data;
   std::vector<std::string> fresh;  // globs of tensors that keep their initial values when weights are loaded
   int64_t epochs = 10, batch = 50, images_per_class = 0, seed = 0, pad_crop = 0;
@@ -53,7 +57,7 @@ struct TrainArguments {
 int train(const TrainArguments&);
 
 struct EvalArguments {
-  std::string model, weights;
+  std::string model, weights, device;
   DataArguments data;
   std::vector<std::string> skip;
   int64_t classes = 0, batch = 250;
@@ -62,7 +66,7 @@ struct EvalArguments {
 int eval(const EvalArguments&);
 
 struct PredictArguments {
-  std::string model, weights;
+  std::string model, weights, device;
   DataArguments data;
   int64_t classes = 0, top = 3;
   bool json = false;

@@ -14,6 +14,11 @@ constexpr int64_t kGrain = 1 << 14;  // elements a task draws
 // t_i = f(i) for all i: f is pure, so the cut into tasks cannot be seen.
 template <class F>
 void fill(const Tensor& t, F f) {
+  if (!t.device().on_host()) {
+    const Tensor host = Tensor::empty(t.shape(), t.dtype());
+    fill(host, f);
+    return t.copy_from(host);
+  }
   const auto run = [&](auto* p) {
     current_context().pool().parallel_range(t.numel(), kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) p[i] = std::remove_pointer_t<decltype(p)>(f(uint64_t(i)));

@@ -17,9 +17,12 @@ if not nvcc:
     sys.exit("cuda-check: no nvcc in PATH or CUDA_HOME: expected CUDA Toolkit 13")
 
 
+flags = re.search(r"GRAFT_NVCC_FLAGS ([^)]*)", (root / "cmake/cuda.cmake").read_text())[1].split()  # those of the build
+
+
 def compile_one(job):
     path, arch = job
-    r = subprocess.run([nvcc, "-std=c++20", "-O3", "-I.", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", "/dev/null", str(path)],
+    r = subprocess.run([nvcc, "-std=c++20", *flags, "-I.", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", "/dev/null", str(path)],
                        cwd=root, capture_output=True, text=True)
     return path, arch, r.returncode, r.stdout + r.stderr
 

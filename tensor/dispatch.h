@@ -14,8 +14,18 @@ namespace detail {
 template <class P, class A>
 decltype(auto) kernel_argument(A&& a) {
   if constexpr (std::is_same_v<std::remove_cvref_t<A>, Tensor>)
-    return a ? P(a.template data<std::remove_cv_t<std::remove_pointer_t<P>>>()) : P(nullptr);
+    return a ? P(a.template device_data<std::remove_cv_t<std::remove_pointer_t<P>>>()) : P(nullptr);
   else return std::forward<A>(a);
+}
+
+// A kernel of a device gets no pointer to memory of another, whatever the op has checked.
+template <class A>
+void check_reachable(Op op, const Tensor& like, const A& a) {
+  if constexpr (std::is_same_v<A, Tensor>) {
+    if (!a || a.device() == like.device() || (a.device().on_host() && like.device().on_host())) return;
+    throw DeviceError(fmt::format("{}: an argument {}{} is on {}, the others on {}", name(op), name(a.dtype()), a.shape(),
+                                  name(a.device()), name(like.device())));
+  }
 }
 
 template <class... P, class... A>
@@ -27,6 +37,8 @@ void invoke(void (*kernel)(Context&, P...), A&&... args) {
 
 template <template <class> class Signature, class... Args>
 void call(Op op, Pass pass, const Tensor& like, Args&&... args) {
+  (detail::check_reachable(op, like, args), ...);
+  activate(like.device());
   const auto with = [&]<class T>(std::type_identity<T>) {
     const AnyKernel kernel = find_kernel(op, pass, like.device().backend, like.dtype(), typeid(Signature<T>));
     detail::invoke(reinterpret_cast<Signature<T>*>(kernel), std::forward<Args>(args)...);

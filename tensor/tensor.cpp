@@ -6,6 +6,7 @@
 
 #include "kernels/common/half.h"
 #include "kernels/runtime/cpu/memory.h"
+#include "kernels/runtime/cuda/memory.h"
 #include "tensor/autograd.h"
 
 namespace graft {
@@ -63,21 +64,58 @@ void convert(void* to, DType to_type, const void* from, DType from_type, int64_t
   });
 }
 
-void check_host(Device d) { check<DeviceError>(d.on_host(), "device: {}: this build has no such device", name(d.backend)); }
+// The context of this thread, while there is one: tensors with static lifetime are freed when it is gone.
+thread_local Context* default_context = nullptr;
+
+Context& make_default_context() {
+  struct Owner {
+    Context context{default_pool()};
+    Owner() { default_context = &context; }
+    ~Owner() { default_context = nullptr; }
+  };
+  thread_local Owner owner;
+  return owner.context;
+}
+
+cuda::Memory& memory_of(Device d) { return cuda::memory(d.index); }
+void* stream_now() { return current_context().stream(); }
+
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t n) {
+  if (n == 0) return;
+  if (to_device.on_host() && from_device.on_host()) std::memcpy(to, from, n);
+  else if (from_device.on_host()) memory_of(to_device).to_device(to, from, n, stream_now());
+  else if (to_device.on_host()) memory_of(from_device).to_host(to, from, n, stream_now());
+  else if (to_device == from_device) memory_of(to_device).copy(to, from, n, stream_now());
+  else {
+    std::vector<std::byte> between(n);
+    copy_bytes(between.data(), {}, from, from_device, n);
+    copy_bytes(to, to_device, between.data(), {}, n);
+  }
+}
 
 }  // namespace
 
 Context& current_context() {
   if (scoped_context) return *scoped_context;
-  thread_local Context context(default_pool());
-  return context;
+  return default_context ? *default_context : make_default_context();
 }
 
 ContextScope::ContextScope(Context& context) : previous_(std::exchange(scoped_context, &context)) {}
 ContextScope::~ContextScope() { scoped_context = previous_; }
 
-Storage::Storage(size_t n, Device d) : data(cpu::allocate(n)), bytes(n), device(d) {}
-Storage::~Storage() { cpu::deallocate(data, bytes); }
+std::string name(Device d) { return d.index ? fmt::format("{}:{}", name(d.backend), d.index) : std::string(name(d.backend)); }
+void activate(Device d) {
+  if (!d.on_host()) cuda::use_device(d.index);
+}
+
+Storage::Storage(size_t n, Device d) : bytes(n), device(d), stream(d.on_host() ? nullptr : stream_now()) {
+  data = d.on_host() ? cpu::allocate(n) : memory_of(d).allocator.allocate(n, stream);
+}
+Storage::~Storage() {
+  const Context* context = scoped_context ? scoped_context : default_context;
+  if (device.on_host()) cpu::deallocate(data, bytes);
+  else memory_of(device).allocator.deallocate(data, context ? context->stream() : stream);
+}
 
 struct Tensor::Impl {
   Shape shape;
@@ -90,7 +128,6 @@ struct Tensor::Impl {
 };
 
 Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
-  check_host(device);
   Tensor t;
   t.impl_ = std::make_shared<Impl>();
   t.impl_->shape = shape;
@@ -108,7 +145,7 @@ Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
 Tensor Tensor::from_bytes(const void* p, int64_t n, Shape shape, DType dtype, Device device) {
   check<ShapeError>(n == shape.numel(), "tensor: shape {} needs {} values, got {}", shape, shape.numel(), n);
   Tensor t = empty(shape, dtype, device);
-  if (n) std::memcpy(t.raw(), p, t.bytes());
+  copy_bytes(t.device_raw(), device, p, {}, t.bytes());
   return t;
 }
 
@@ -124,13 +161,18 @@ Device Tensor::device() const {
   check<Error>(defined(), "tensor: undefined");
   return impl_->storage->device;
 }
-void* Tensor::raw() const {
+void* Tensor::device_raw() const {
   check<Error>(defined(), "tensor: undefined");
   return static_cast<std::byte*>(impl_->storage->data) + impl_->offset;
 }
 void* Tensor::checked(DType want) const {
   check<DtypeError>(dtype() == want, "tensor: expected {}, got {}", name(want), name(dtype()));
-  return raw();
+  return device_raw();
+}
+void* Tensor::on_host(void* p) const {
+  check<DeviceError>(device().on_host(), "tensor: {}{} is on {}, where the host cannot follow a pointer (take host())",
+                     name(dtype()), shape(), name(device()));
+  return p;
 }
 void Tensor::bump_version() const { ++impl_->storage->version; }
 uint64_t Tensor::version() const { return impl_->storage->version; }
@@ -138,7 +180,7 @@ uint64_t Tensor::version() const { return impl_->storage->version; }
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   std::vector<T> v(static_cast<size_t>(numel()));
-  if (!v.empty()) convert(v.data(), dtype_of<T>, raw(), dtype(), numel());
+  if (!v.empty()) convert(v.data(), dtype_of<T>, host().raw(), dtype(), numel());
   return v;
 }
 template std::vector<float> Tensor::to_vector<float>() const;
@@ -152,7 +194,7 @@ double Tensor::item() const {
 
 Tensor Tensor::clone() const {
   Tensor t = empty_like(*this);
-  if (bytes()) std::memcpy(t.raw(), raw(), bytes());
+  copy_bytes(t.device_raw(), device(), device_raw(), device(), bytes());
   return t;
 }
 
@@ -160,6 +202,7 @@ Tensor Tensor::detach() const { return view(shape()); }
 
 Tensor Tensor::to(DType want) const {
   if (dtype() == want) return *this;
+  if (!device().on_host()) return host().to(want).to(device());
   Tensor t = empty(shape(), want, device());
   convert(t.raw(), want, raw(), dtype(), numel());
   return t;
@@ -167,23 +210,29 @@ Tensor Tensor::to(DType want) const {
 
 Tensor Tensor::to(Device want) const {
   if (device() == want) return *this;
-  check_host(want);
   Tensor t = empty(shape(), dtype(), want);
-  if (bytes()) std::memcpy(t.raw(), raw(), bytes());
+  copy_bytes(t.device_raw(), want, device_raw(), device(), bytes());
   return t;
 }
 
+Tensor Tensor::host() const { return device().on_host() ? *this : to(Device{}); }
+
 void Tensor::copy_from(const Tensor& o) const {
   check<ShapeError>(shape() == o.shape(), "copy: expected {}, got {}", shape(), o.shape());
-  convert(raw(), dtype(), o.raw(), o.dtype(), numel());
+  if (dtype() == o.dtype()) copy_bytes(device_raw(), device(), o.device_raw(), o.device(), bytes());
+  else if (device().on_host()) convert(raw(), dtype(), o.host().raw(), o.dtype(), numel());
+  else copy_bytes(device_raw(), device(), o.host().to(dtype()).raw(), {}, bytes());
   bump_version();
 }
 
 void Tensor::fill(double value) const {
   visit_dtype(dtype(), [&](auto a) {
     using T = decltype(a);
-    if constexpr (std::is_arithmetic_v<T>) std::fill_n(static_cast<T*>(raw()), numel(), T(value));
-    else std::fill_n(static_cast<T*>(raw()), numel(), T(float(value)));
+    T v;
+    if constexpr (std::is_arithmetic_v<T>) v = T(value);
+    else v = T(float(value));
+    if (device().on_host()) std::fill_n(static_cast<T*>(raw()), numel(), v);
+    else memory_of(device()).fill(device_raw(), &v, sizeof v, numel(), stream_now());
   });
   bump_version();
 }
@@ -237,7 +286,7 @@ void Tensor::set_node(std::shared_ptr<Node> n) const { impl_->node = std::move(n
 
 std::string Tensor::str() const {
   if (!defined()) return "undefined";
-  std::string s = fmt::format("{}{} on {}", name(dtype()), shape(), name(device().backend));
+  std::string s = fmt::format("{}{} on {}", name(dtype()), shape(), name(device()));
   if (numel() > 16) return s;
   for (const char* sep = ": "; double v : to_vector<double>()) s += fmt::format("{}{:g}", std::exchange(sep, ", "), v);
   return s;

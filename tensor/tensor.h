@@ -19,6 +19,8 @@ struct Device {
   bool operator==(const Device&) const = default;
   bool on_host() const { return backend != Backend::cuda; }
 };
+std::string name(Device);  // "cpu", "emu", "cuda", "cuda:1"
+void activate(Device);     // what this thread launches from here on goes there; DeviceError when there is no such device
 
 // The threads and scratch that ops of this thread use. Default: the process-wide pool.
 Context& current_context();
@@ -39,6 +41,7 @@ struct Storage {
   void* data;
   size_t bytes;
   Device device;
+  void* stream;          // on cuda: the one that it was allocated on
   uint64_t version = 0;  // grows with every in-place change; the tape refuses to use a changed input
 };
 
@@ -73,14 +76,21 @@ class Tensor {
   Device device() const;
   size_t bytes() const { return size_t(numel()) * dtype_size(dtype()); }
 
-  // First element; throws DtypeError when T is not the element type. Writing through it is not recorded:
-  // whoever changes a tensor that a graph may hold calls bump_version().
+  // First element, for code of the host; throws DtypeError when T is not the element type, DeviceError when the host cannot
+  // reach it (on cuda: take host()). Writing through it is not recorded: whoever changes a tensor that a graph may hold
+  // calls bump_version().
   template <class T>
   T* data() const {
+    return static_cast<T*>(on_host(checked(dtype_of<T>)));
+  }
+  void* raw() const { return on_host(device_raw()); }
+  std::byte* raw_bytes() const { return static_cast<std::byte*>(raw()); }
+  // The same address for a kernel of the tensor's device, or as its identity: the host may not follow it.
+  template <class T>
+  T* device_data() const {
     return static_cast<T*>(checked(dtype_of<T>));
   }
-  void* raw() const;
-  std::byte* raw_bytes() const { return static_cast<std::byte*>(raw()); }
+  void* device_raw() const;
   template <class T>
   std::span<T> span() const {
     return {data<T>(), size_t(numel())};
@@ -95,6 +105,7 @@ class Tensor {
   Tensor detach() const;                // same storage, no graph, no gradient
   Tensor to(DType) const;               // converted copy, no graph; itself if nothing changes
   Tensor to(Device) const;              // moved copy, no graph; itself if nothing changes
+  Tensor host() const;                  // itself where the host can read it, else a copy there
   void copy_from(const Tensor&) const;  // same shape; converts dtype; bumps the version
   void fill(double value) const;        // bumps the version
   // Views without a graph (differentiable: tensor/ops/view.h).
@@ -120,6 +131,7 @@ class Tensor {
   struct Impl;
   static Tensor from_bytes(const void*, int64_t n, Shape, DType, Device);
   void* checked(DType) const;
+  void* on_host(void* p) const;  // p, or DeviceError
   std::shared_ptr<Impl> impl_;
 };
 

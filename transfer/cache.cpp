@@ -30,7 +30,10 @@ bool cacheable(const nn::Module& block) {
 
 // keys[k]: of blocks 0 .. k on this data.
 std::vector<uint64_t> prefix_keys(const nn::Chain& chain, int64_t cut, const io::Dataset& data, const Preprocessing& p) {
-  const std::string text = p.for_evaluation().str();
+  std::string text = p.for_evaluation().str();
+  // Another device rounds in another way.
+  if (const auto all = chain.named_parameters(); !all.empty() && all[0].second.device() != Device{})
+    text += fmt::format(" on {}", name(all[0].second.device().backend));
   uint64_t h = XXH3_64bits_withSeed(text.data(), text.size(), data.hash);
   std::vector<uint64_t> keys;
   for (int i = 0; i < cut; ++i) {
@@ -232,8 +235,8 @@ std::shared_ptr<const Activations> PrefixCache::get(nn::Chain& chain, int64_t cu
     else memory = result->make(data.size());
     for (int64_t begin = 0, b = 0; begin < data.size(); begin += kBatch, ++b) {
       const int64_t end = std::min(begin + kBatch, data.size());
-      const Tensor x = below ? below->rows(begin, end) : loader.batch(b).x.to(result->dtype_).to(device);
-      const Tensor y = chain.forward(x, below ? int(below->blocks()) : 0, int(cut));
+      const Tensor x = (below ? below->rows(begin, end) : loader.batch(b).x.to(result->dtype_)).to(device);
+      const Tensor y = chain.forward(x, below ? int(below->blocks()) : 0, int(cut)).host();
       check<InternalError>(y.bytes() == size_t(end - begin) * result->row_bytes(), "prefix cache: expected rows of {}, got {}",
                            result->row_shape_, y.shape());
       if (file) file->append(y.raw_bytes(), y.bytes());

@@ -1,7 +1,6 @@
 #include "transfer/evaluate.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "io/datasets/loader.h"
 #include "nn/chain.h"
@@ -29,12 +28,12 @@ Tensor predict(nn::Chain& chain, const io::Dataset& data, const EvaluateOptions&
   Tensor all;
   for (int64_t begin = 0, b = 0; begin < data.size(); begin += options.batch, ++b) {
     const int64_t end = std::min(begin + options.batch, data.size());
-    const Tensor x = prefix ? prefix->rows(begin, end) : loader.batch(b).x.to(dtype).to(device);
+    const Tensor x = (prefix ? prefix->rows(begin, end) : loader.batch(b).x.to(dtype)).to(device);
     const Tensor y = chain.forward(x, prefix ? int(prefix->blocks()) : 0, chain.size());
     check<ShapeError>(y.rank() == 2 && y.size(0) == end - begin, "evaluate: logits: expected [{}, classes], got {}", end - begin,
                       y.shape());
     if (!all) all = Tensor::empty({data.size(), y.size(1)}, y.dtype());
-    std::memcpy(all.rows(begin, end).raw(), y.raw(), y.bytes());
+    all.rows(begin, end).copy_from(y);
   }
   return all;
 }

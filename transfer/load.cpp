@@ -42,9 +42,10 @@ std::vector<Slot> slots(const nn::Module& m) {
 }
 
 // [n, a, b] -> [n, b, a], elements of any type.
-Tensor swap_last_two(const Tensor& t, int64_t n, int64_t a, int64_t b, Shape shape) {
+Tensor swap_last_two(const Tensor& from, int64_t n, int64_t a, int64_t b, Shape shape) {
+  const Tensor t = from.host();
   const size_t size = dtype_size(t.dtype());
-  Tensor y = Tensor::empty(shape, t.dtype(), t.device());
+  Tensor y = Tensor::empty(shape, t.dtype());
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < a; ++j)
       for (int64_t k = 0; k < b; ++k)
@@ -63,7 +64,7 @@ Tensor to_file(const Slot& s) {
   const Shape& shape = s.tensor.shape();
   if (s.is_filter()) return swap_last_two(s.tensor, shape[0], shape[1] * shape[2], shape[3], s.file_shape());
   if (s.reorders_columns()) return swap_last_two(s.tensor, shape[0], s.image[0] * s.image[1], s.image[2], shape);
-  return s.tensor.clone();
+  return s.tensor.device().on_host() ? s.tensor.clone() : s.tensor.host();
 }
 
 std::string transformation(const Slot& s, const Tensor& file) {

@@ -25,7 +25,8 @@ double largest(const Tensor& t) {
 
 uint64_t hash_tensor(const Tensor& t) {
   const std::string head = fmt::format("{}{}", name(t.dtype()), t.shape());
-  return XXH3_64bits_withSeed(t.raw(), t.bytes(), XXH3_64bits(head.data(), head.size()));
+  const Tensor host = t.host();
+  return XXH3_64bits_withSeed(host.raw(), host.bytes(), XXH3_64bits(head.data(), head.size()));
 }
 
 uint64_t hash_weights(const nn::Module& m) {

@@ -11,11 +11,11 @@
 #include "io/checkpoint.h"
 #include "io/datasets/loader.h"
 #include "kernels/common/nearest_name.h"
-#include "kernels/runtime/cpu/target.h"
 #include "nn/chain.h"
 #include "nn/optim/masters.h"
 #include "nn/optim/optimizer.h"
 #include "nn/optim/schedule.h"
+#include "tensor/device.h"
 #include "tensor/ops/loss.h"
 #include "transfer/cache.h"
 
@@ -164,12 +164,14 @@ class Trainer {
             .workers = costly && !prefix_ ? 1 : 0};
   }
 
+  Device device() const { return trainable_[0].second.device(); }
+
+  // Images where the network is, labels on the host.
   std::pair<Tensor, Tensor> next_batch() {
-    const Tensor& p = trainable_[0].second;
-    const DType dtype = masters_ ? DType::bf16 : p.dtype();
+    const DType dtype = masters_ ? DType::bf16 : trainable_[0].second.dtype();
     if (!prefix_) {
       const io::Batch b = loader_.next();
-      return {b.x.to(dtype).to(p.device()), b.labels};
+      return {b.x.to(dtype).to(device()), b.labels};
     }
     const int64_t epoch = step_ / loader_.batches_per_epoch(), begin = step_ % loader_.batches_per_epoch() * config_.batch;
     if (epoch != epoch_) order_ = loader_.order(epoch_ = epoch);
@@ -177,7 +179,8 @@ class Trainer {
     const std::span items(order_.data() + begin, size_t(n));
     Tensor labels = Tensor::empty({n}, DType::i64);
     for (int64_t i = 0; i < n; ++i) labels.data<int64_t>()[i] = data_.labels.data<int64_t>()[items[size_t(i)]];
-    return {masters_ ? prefix_->gather(items).to(dtype) : prefix_->gather(items), labels};
+    const Tensor x = prefix_->gather(items);
+    return {(masters_ ? x.to(dtype) : x).to(device()), labels};
   }
 
   // False when the loss is not finite; nothing is changed then.
@@ -185,7 +188,7 @@ class Trainer {
     const auto [x, labels] = next_batch();
     chain_.set_random(keys_.dropout, uint64_t(step_));
     const Tensor logits = chain_.forward(x, prefix_ ? int(prefix_->blocks()) : 0, chain_.size());
-    const Tensor loss = cross_entropy(logits, labels, config_.label_smoothing);
+    const Tensor loss = cross_entropy(logits, labels.to(device()), config_.label_smoothing);
     losses_.push_back(loss.item());
     correct_.push_back(count_correct(logits, labels));
     ++step_;
@@ -239,7 +242,7 @@ class Trainer {
   std::string identity() const {
     std::string frozen;
     for (const TensorState& s : tensor_states(chain_)) frozen += s.frozen ? '1' : '0';
-    return fmt::format("target={} weights={:016x} frozen={} data={:016x} order={:016x} dropout={:016x} {}", cpu::target(),
+    return fmt::format("target={} weights={:016x} frozen={} data={:016x} order={:016x} dropout={:016x} {}", target(device()),
                        hash_weights(chain_), frozen, data_.hash, keys_.batch_order, keys_.dropout, config_.str());
   }
 

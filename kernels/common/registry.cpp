@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/common/error.h"
+#include "kernels/common/stand_in.h"
 
 namespace graft {
 namespace {
@@ -15,6 +16,17 @@ struct Slot {
 Slot& slot(Op op, Pass pass, Backend backend, DType dtype) {
   static std::array<Slot, size_t{kOps} * kPasses * kBackends * kDTypes> table;  // zero before any registration
   return table[((size_t(op) * kPasses + size_t(pass)) * kBackends + size_t(backend)) * kDTypes + size_t(dtype)];
+}
+
+// f(slot, in): in(backend) is the same slot of another backend.
+template <class F>
+void for_each_slot(Backend backend, F f) {
+  for (int op = 0; op < kOps; ++op)
+    for (int pass = 0; pass < kPasses; ++pass)
+      for (int t = 0; t < kDTypes; ++t) {
+        const auto in = [&](Backend b) -> Slot& { return slot(Op(op), Pass(pass), b, DType(t)); };
+        f(in(backend), in);
+      }
 }
 
 struct OpInfo {
@@ -56,6 +68,17 @@ AnyKernel find_kernel(Op op, Pass pass, Backend backend, DType dtype, const std:
   check<InternalError>(*s.signature == signature, "{}: {} kernel on {}: called with another signature than registered", name(op),
                        name(pass), name(backend));
   return s.function;
+}
+
+StandIn::StandIn(Backend kernels, Backend for_backend) : for_backend_(for_backend) {
+  for_each_slot(for_backend, [&](Slot& s, const auto& in) {
+    before_.emplace_back(s.function, s.signature);
+    s = in(kernels);
+  });
+}
+StandIn::~StandIn() {
+  auto next = before_.begin();
+  for_each_slot(for_backend_, [&](Slot& s, const auto&) { s = {next->first, next->second}, ++next; });
 }
 
 RegisterKernel::RegisterKernel(Op op, Pass pass, Backend backend, DType dtype, AnyKernel f, const std::type_info& t) {

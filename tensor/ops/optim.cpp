@@ -43,12 +43,14 @@ void with_dtype(DType dtype, F f) {
 
 template <class T>
 T* data_or_null(const Tensor& t) {
-  return t ? t.data<T>() : nullptr;
+  return t ? t.device_data<T>() : nullptr;
 }
 
 // Runs the step kernels of the list's device on item(update, T{}) for each update, once for each type of the network.
 template <template <class> class Step, class Update, class Params, class F>
 void run_step(Op op, std::span<const Update> updates, const Params& params, F item) {
+  if (updates.empty()) return;
+  activate(updates[0].weight.device());
   for (DType dtype : {DType::f32, DType::f64, DType::bf16})
     with_dtype(dtype, [&]<class T>(T zero) {
       std::vector<decltype(item(updates[0], zero))> list;
@@ -70,9 +72,13 @@ void sgd_step(std::span<const SgdUpdate> updates, const SgdParams& params) {
   }
   run_step<SgdStep>(Op::sgd, updates, params, [&]<class T>(const SgdUpdate& u, T) {
     using A = Accumulate<T>;
-    return SgdTensor<T>{
-        u.weight.data<A>(), u.grad.data<T>(),          momentum ? u.velocity.data<A>() : nullptr, u.weight.numel(), u.lr,
-        u.weight_decay,     data_or_null<T>(u.rounded)};
+    return SgdTensor<T>{u.weight.device_data<A>(),
+                        u.grad.device_data<T>(),
+                        momentum ? u.velocity.device_data<A>() : nullptr,
+                        u.weight.numel(),
+                        u.lr,
+                        u.weight_decay,
+                        data_or_null<T>(u.rounded)};
   });
   for (const SgdUpdate& u : updates)
     for (const Tensor* t : {&u.weight, &u.velocity, &u.rounded})
@@ -87,9 +93,14 @@ void adamw_step(std::span<const AdamwUpdate> updates, const AdamwParams& params)
   }
   run_step<AdamwStep>(Op::adamw, updates, params, []<class T>(const AdamwUpdate& u, T) {
     using A = Accumulate<T>;
-    return AdamwTensor<T>{u.weight.data<A>(), u.grad.data<T>(),          u.mean.data<A>(),
-                          u.square.data<A>(), u.weight.numel(),          u.lr,
-                          u.weight_decay,     data_or_null<T>(u.rounded)};
+    return AdamwTensor<T>{u.weight.device_data<A>(),
+                          u.grad.device_data<T>(),
+                          u.mean.device_data<A>(),
+                          u.square.device_data<A>(),
+                          u.weight.numel(),
+                          u.lr,
+                          u.weight_decay,
+                          data_or_null<T>(u.rounded)};
   });
   for (const AdamwUpdate& u : updates)
     for (const Tensor* t : {&u.weight, &u.mean, &u.square, &u.rounded})
@@ -100,6 +111,7 @@ namespace {
 
 // *squares, in the memory of the device, = the square of the norm of all tensors.
 void sum_squares(double* squares, std::span<const Tensor> tensors, Device device) {
+  activate(device);
   for (const Tensor& t : tensors)
     check<DeviceError>(t.device() == device, "global_norm: expected all on {}, got one on {}", name(device.backend),
                        name(t.device().backend));
@@ -108,7 +120,7 @@ void sum_squares(double* squares, std::span<const Tensor> tensors, Device device
     with_dtype(dtype, [&]<class T>(T) {
       std::vector<NormTensor<T>> list;
       for (const Tensor& t : tensors)
-        if (t.dtype() == dtype) list.push_back({t.data<T>(), t.numel()});
+        if (t.dtype() == dtype) list.push_back({t.device_data<T>(), t.numel()});
       if (list.empty()) return;
       const AnyKernel kernel = find_kernel(Op::global_norm, Pass::forward, device.backend, dtype, typeid(GlobalNormForward<T>));
       reinterpret_cast<GlobalNormForward<T>*>(kernel)(current_context(), squares, list, p);
@@ -121,7 +133,7 @@ void sum_squares(double* squares, std::span<const Tensor> tensors, Device device
 double global_norm(std::span<const Tensor> tensors) {
   if (tensors.empty()) return 0;
   const Tensor squares = Tensor::zeros({1}, DType::f64, tensors[0].device());
-  sum_squares(squares.data<double>(), tensors, tensors[0].device());
+  sum_squares(squares.device_data<double>(), tensors, tensors[0].device());
   return std::sqrt(squares.item());
 }
 
@@ -132,7 +144,7 @@ void DeviceStepState::set(const StepState& s) const {
 }
 
 void DeviceStepState::measure(std::span<const Tensor> gradients) const {
-  auto* const state = static_cast<StepState*>(bytes_.raw());
+  auto* const state = static_cast<StepState*>(bytes_.device_raw());
   sum_squares(&state->squares, gradients, bytes_.device());
 }
 

@@ -35,7 +35,7 @@ class DeviceStepState {
   explicit DeviceStepState(Device device);
   void set(const StepState&) const;                       // from the host
   void measure(std::span<const Tensor> gradients) const;  // squares, on the device: nobody waits
-  const StepState* get() const { return static_cast<const StepState*>(bytes_.raw()); }
+  const StepState* get() const { return static_cast<const StepState*>(bytes_.device_raw()); }
 
  private:
   Tensor bytes_;

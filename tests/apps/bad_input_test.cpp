@@ -47,6 +47,16 @@ std::string train(const std::string& data, const std::string& out) {
 
 }  // namespace
 
+TEST_CASE("devices that there are not") {
+  const TemporaryFolder folder;
+  make_images(folder / "data", 2);
+  const std::string command = train(folder / "data", folder / "net.safetensors");
+  refuses(command + " --device gpu", "device: expected cpu, cuda, cuda:N, emu or ref, got 'gpu'");
+  refuses(command, "device: expected cpu", "GRAFT_DEVICE=tpu");
+  refuses(command + " --device cuda:99", "cuda: no device");
+  CHECK_FALSE(fs::exists(folder / "net.safetensors"));
+}
+
 TEST_CASE("weight files cut short, damaged or hostile") {
   const TemporaryFolder folder;
   for (const char* file :

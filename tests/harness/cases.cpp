@@ -6,6 +6,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/common/philox.h"
+#include "kernels/runtime/cuda/memory.h"
 #include "kernels/runtime/emu/emu.h"
 
 namespace graft::harness {
@@ -101,6 +102,40 @@ std::vector<double> Buffer::values() const {
   });
 }
 
+namespace {
+
+// The buffers on the device, guard zones and poison with them.
+class DeviceBuffers {
+ public:
+  DeviceBuffers(std::vector<Buffer>& host, void* stream) : host_(host), stream_(stream) {
+    for (Buffer& b : host) {
+      copies_.push_back(static_cast<std::byte*>(memory_.allocator.allocate(b.memory().size(), stream)));
+      memory_.to_device(copies_.back(), b.memory().data(), b.memory().size(), stream);
+    }
+  }
+  ~DeviceBuffers() {
+    for (std::byte* p : copies_) memory_.allocator.deallocate(p, stream_);
+  }
+  DeviceBuffers(const DeviceBuffers&) = delete;
+  std::vector<void*> pointers() const {
+    std::vector<void*> p;
+    for (size_t i = 0; i < copies_.size(); ++i) p.push_back(host_[i].data_in(copies_[i]));
+    return p;
+  }
+  void fetch() {
+    for (size_t i = 0; i < copies_.size(); ++i)
+      memory_.to_host(host_[i].memory().data(), copies_[i], host_[i].memory().size(), stream_);
+  }
+
+ private:
+  cuda::Memory& memory_ = cuda::memory(cuda::current_device());
+  std::vector<Buffer>& host_;
+  void* stream_;
+  std::vector<std::byte*> copies_;
+};
+
+}  // namespace
+
 std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real, DType inputs) {
   const std::vector<DType> dtypes = c.dtypes(real);
   check<InternalError>(dtypes.size() == c.args.size(), "cases: {} {}: the signature has {} buffers, the case {}", name(c.op),
@@ -112,7 +147,12 @@ std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, D
   std::vector<emu::Visible> visible;
   if (backend == Backend::emu)
     for (const Buffer& b : buffers) visible.emplace_back(b.payload(), b.payload_bytes());
-  c.run(context, backend, real, pointers);
+  if (backend == Backend::cuda && has_kernel(c.op, c.pass, backend, real)) {
+    DeviceBuffers device(buffers, context.stream());
+    pointers = device.pointers();
+    c.run(context, backend, real, pointers);
+    device.fetch();
+  } else c.run(context, backend, real, pointers);
   for (size_t i = 0; i < buffers.size(); ++i)
     check<Error>(buffers[i].guards_intact(), "{} {}: wrote outside of argument {}", name(c.op), c.name, i);
   return buffers;

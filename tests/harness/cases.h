@@ -52,7 +52,10 @@ class Buffer {
  public:
   // `inputs`: bf16 rounds the values of real inputs to it, so that runs in different types get the very same numbers.
   Buffer(const Arg&, DType, uint64_t key, DType inputs = DType::f32);
-  void* data() { return n_ < 0 ? nullptr : bytes_.data() + kGuard; }
+  void* data() { return data_in(bytes_.data()); }
+  // With the guard zones, and the first element in a copy of it all at `memory`.
+  std::vector<std::byte>& memory() { return bytes_; }
+  void* data_in(std::byte* memory) const { return n_ < 0 ? nullptr : memory + kGuard; }
   bool guards_intact() const;
   std::vector<double> values() const;
   size_t size() const { return size_t(n_ < 0 ? 0 : n_); }

@@ -3,6 +3,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/runtime/cpu/target.h"
+#include "kernels/runtime/cuda/driver.h"
 #include "kernels/runtime/emu/emu.h"
 #include "tests/harness/cases.h"
 #include "tests/harness/check_outputs.h"
@@ -81,6 +82,7 @@ void run_op_on_emu(Op op) {
 #undef OP
 
 TEST_CASE("an empty slot throws by name") {
+  if (cuda::built_in()) return;  // no slot is empty
   Context context(1);
   for (const Case& c : all_cases()) {
     if (c.op != Op::activation || c.pass != Pass::forward) continue;

@@ -4,6 +4,8 @@
 
 #include "kernels/common/registry.h"
 #include "nn/optim/optimizer.h"
+#include "tensor/ops/loss.h"
+#include "tests/harness/simulated_gpu.h"
 #include "tests/harness/skip.h"
 #include "tests/nn/nn_test.h"
 
@@ -86,3 +88,13 @@ TEST_CASE("study_cnn trains for ten SGD steps on emu as on cpu") { same_losses(s
 TEST_CASE("study_cnn trains for ten AdamW steps on emu as on cpu") { same_losses(study_cnn(), true); }
 TEST_CASE("a 2-layer decoder trains for ten AdamW steps on emu as on cpu") { same_losses(decoder(), true); }
 TEST_CASE("a padded 2-layer encoder trains for ten SGD steps on emu as on cpu") { same_losses(encoder(), false); }
+
+// Kernels and bits are those of emu; that every tensor went there and back by a copy is what is tested.
+TEST_CASE("the training tasks run on a simulated GPU with the bits of emu") {
+  if (!harness::SimulatedGpu::possible()) return harness::not_run("this build has real kernels for cuda, or none for emu");
+  for (const Task& task : {study_cnn(), decoder(), encoder()}) {
+    const std::vector<double> emu = train(task, {Backend::emu}, true);
+    const harness::SimulatedGpu simulated;
+    CHECK(train(task, {Backend::cuda}, true) == emu);
+  }
+}

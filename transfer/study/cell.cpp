@@ -57,6 +57,7 @@ CellResult run_cell(const StudyConfig& config, const Cell& cell, const CellData&
   const CellLabel& label = cell.label;
   const transfer::TrainConfig train = train_config(config, label.condition, data.preprocessing);
 
+  network.to(DType::f32, config.device);
   CellResult r;
   std::shared_ptr<const transfer::Activations> prefix;
   if (cache && is_frozen(label.condition) && !data.preprocessing.augment.random()) {

@@ -73,6 +73,7 @@ struct StudyConfig {
   std::vector<SplitConfig> splits;
   std::vector<CriterionConfig> criteria;
   std::string text;  // the file
+  Device device;     // not of the file: the numbers of another device are another study's
 };
 
 // ConfigError, one line "FILE:LINE: what is wrong", for syntax, unknown keys (with the nearest known one), wrong types and

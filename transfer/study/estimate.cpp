@@ -60,6 +60,7 @@ Measurement measure(const Grid& grid, const CellData& whole, int64_t classes, in
     label.condition = cut ? Condition::RnB : Condition::base;
     label.cut = cut;
     const auto network = make_network(grid.config(), label, grid.input(), classes, nullptr);
+    network->to(DType::f32, grid.config().device);
     const auto step = [&](const transfer::Activations* prefix) {
       return least([&] {
         const auto r = transfer::train(*network, data.train, {}, config, {}, prefix);

@@ -63,7 +63,7 @@ Grid::Grid(StudyConfig config, const DataProvider& provider) : config_(std::move
 
 Grid::Source& Grid::load(const std::string& name, const DataProvider& provider) {
   if (const auto known = sources_.find(name); known != sources_.end()) return known->second;
-  Source s{provider ? provider(name) : io::load_dataset(name), {}};
+  Source s{provider ? provider(name) : io::load_splits(name), {}};
   for (const io::Dataset* d : {&s.splits.train, &s.splits.test})
     check<ConfigError>(d->size() > 0, "data: {} has no {} images", name, d == &s.splits.train ? "training" : "test");
   check<ConfigError>(s.splits.train.classes.size() == s.splits.test.classes.size(),

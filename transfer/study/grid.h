@@ -7,7 +7,7 @@
 
 namespace graft::study {
 
-// Where data sets come from: io::load_dataset, or a function of a test.
+// Where data sets come from: io::load_splits, or a function of a test.
 using DataProvider = std::function<io::Splits(const std::string& name)>;
 
 // Which classes of which data set, drawn by which seed, at which number of images a class.

@@ -4,7 +4,7 @@
 #include <xxhash.h>
 
 #include "kernels/common/version.h"
-#include "kernels/runtime/cpu/target.h"
+#include "tensor/device.h"
 
 namespace graft::study {
 
@@ -20,7 +20,7 @@ std::string identity(const StudyConfig& c, const CellLabel& l, const DataSpec& d
   std::string s = fmt::format(
       "graft cell = 1\ntarget = {}\nkernels = {}\nmodel = {}\ninput = {}\ninit = {}\ntrain = {}\npreprocessing = {}\n"
       "data = {} {:016x} {:016x}\nclasses = {}\nimages per class = {}\nseed = {}\nhalf = {}\ncondition = {}\n",
-      cpu::target(), kKernelVersion, c.model, input, nn::name(c.init), train_config(c, l.condition, preprocessing).str(),
+      target(c.device), kKernelVersion, c.model, input, nn::name(c.init), train_config(c, l.condition, preprocessing).str(),
       preprocessing.str(), d.name, data.train.hash, data.test.hash, classes, d.images_per_class, l.seed, l.half, name(l.condition));
   if (has_cut(l.condition)) s += fmt::format("cut = {}\nkeep = {}\n", l.cut, l.keep);
   if (!source_key.empty()) s += fmt::format("source = {}\n", source_key);

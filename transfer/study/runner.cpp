@@ -11,7 +11,7 @@
 
 #include "io/weights/weights.h"
 #include "kernels/common/version.h"
-#include "kernels/runtime/cpu/target.h"
+#include "tensor/device.h"
 #include "transfer/load.h"
 #include "transfer/study/schedule.h"
 
@@ -34,17 +34,18 @@ std::string joined(const auto& values) {
   return s;
 }
 
-StudyConfig with_seeds(StudyConfig config, const RunOptions& options) {
+StudyConfig configured(StudyConfig config, const RunOptions& options) {
   if (options.seeds) {
     check<ConfigError>(*options.seeds >= 1, "seeds: expected 1 or more, got {}", *options.seeds);
     config.seeds = *options.seeds;
   }
+  config.device = options.device;
   return config;
 }
 
 int job_count(const RunOptions& options, size_t cells) {
   check<ConfigError>(options.jobs >= 0, "jobs: expected 1 or more, got {}", options.jobs);
-  const int cores = options.jobs ? options.jobs : default_pool().size();
+  const int cores = options.jobs ? options.jobs : options.device == Device{} ? default_pool().size() : 1;
   return int(std::clamp<size_t>(cells, 1, size_t(cores)));
 }
 
@@ -108,7 +109,7 @@ class Run {
                                                 {"seeds", std::to_string(c.seeds)},
                                                 {"cuts", joined(grid_.cuts())},
                                                 {"blocks", joined(grid_.blocks())},
-                                                {"target", std::string(cpu::target())},
+                                                {"target", target(c.device)},
                                                 {"kernel_version", std::to_string(kKernelVersion)}};
     if (!todo_.empty()) {
       facts["commit"] = options_.commit;
@@ -289,13 +290,13 @@ Shard parse_shard(std::string_view text) {
 }
 
 RunSummary run_study(StudyConfig config, const RunOptions& options, Progress& progress) {
-  Grid grid(with_seeds(std::move(config), options), options.provider);
+  Grid grid(configured(std::move(config), options), options.provider);
   return Run(grid, options, progress).run();
 }
 
 DryRun dry_run(StudyConfig config, const RunOptions& options) {
   DryRun d;
-  d.grid = std::make_unique<Grid>(with_seeds(std::move(config), options), options.provider);
+  d.grid = std::make_unique<Grid>(configured(std::move(config), options), options.provider);
   const std::set<std::string> mine = shard_keys(*d.grid, options.shard);
   d.estimate = estimate(
       *d.grid, {job_count(options, mine.size()), options.calibration_steps, [&](const Cell& c) { return !mine.contains(c.key); }});

@@ -13,14 +13,15 @@ Shard parse_shard(std::string_view text);  // "2/4"; ConfigError
 struct RunOptions {
   std::filesystem::path out;                      // folder of the store, made if absent
   std::optional<int64_t> seeds;                   // instead of the configuration's
-  int jobs = 0;                                   // cells side by side; 0: one per core
+  Device device;                                  // that computes
+  int jobs = 0;                                   // cells side by side; 0: one per core, on another device than cpu one
   Shard shard;                                    // its cells, and the base networks that they take from
   bool no_cache = false;                          // compute frozen prefixes again in every step
   size_t cache_memory = size_t{1} << 30;          // bytes; more spills into out/cache
   int64_t calibration_steps = 8;                  // of each measurement for the estimate; 0: none
   std::string commit;                             // of the program, recorded
   const std::atomic<bool>* cancel = nullptr;      // set by a signal handler
-  DataProvider provider;                          // empty: io::load_dataset
+  DataProvider provider;                          // empty: io::load_splits
   std::function<void(std::string_view)> on_step;  // tests: the steps of a commit
 };
 

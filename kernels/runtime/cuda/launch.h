@@ -1,4 +1,4 @@
-// The GPU's side of kernels/common/simt.h. Compiled by nvcc only.
+// The GPU's side of kernels/common/simt.h.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -6,6 +6,7 @@
 
 namespace graft::cuda {
 
+#if defined(__CUDACC__)
 template <class T>
 __device__ T& shared() {
   alignas(alignof(T) < 16 ? 16 : alignof(T)) __shared__ unsigned char bytes[sizeof(T)];
@@ -28,12 +29,25 @@ __device__ inline void named_barrier_sync(int id, int threads) {
 __device__ inline void named_barrier_arrive(int id, int threads) {
   asm volatile("barrier.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
+#endif
 
+// launch_cuda.cpp: errors name kernel, grid, block and shared memory. What a kernel does wrong while it runs shows at a later
+// call, or with GRAFT_CUDA_SYNC=1 in launched(), which then waits for it.
+void allow_shared(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes);
+void launched(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, void* stream);
+
+#if defined(__CUDACC__)
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, void* stream, A... args) {
+  const void* const name = reinterpret_cast<const void*>(kernel);
+  if (shared_bytes > (48 << 10)) allow_shared(name, grid, block, shared_bytes);  // more has to be asked for
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(static_cast<P>(args)...);
+  launched(name, grid, block, shared_bytes, stream);
+}
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, Context& context, A... args) {
-  if (shared_bytes > (48 << 10))  // more has to be asked for
-    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
-  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(context.stream())>>>(static_cast<P>(args)...);
+  launch(kernel, grid, block, shared_bytes, context.stream(), args...);
 }
+#endif
 
 }  // namespace graft::cuda

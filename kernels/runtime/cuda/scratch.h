@@ -1,30 +1,24 @@
-// Device memory for the duration of an op, in the order of its stream: the driver's pool serves it without a
-// synchronisation, inside a graph capture too. Compiled by nvcc only.
+// Device memory for the duration of an op, in the order of its stream.
 #pragma once
-#include <cuda_runtime.h>
-
 #include "kernels/common/context.h"
-#include "kernels/runtime/cuda/memory.h"
 
 namespace graft::cuda {
+
+void* allocate_scratch(size_t bytes, void* stream);  // of the current device; memory.cpp, since nvcc does not see libfmt
+void free_scratch(void* p, void* stream);
 
 template <class T>
 class DeviceScratch {
  public:
-  DeviceScratch(Context& context, size_t n) : stream_(static_cast<cudaStream_t>(context.stream())) {
-    if (n == 0) return;
-    const cudaError_t e = cudaMallocAsync(reinterpret_cast<void**>(&data_), n * sizeof(T), stream_);
-    if (e != cudaSuccess) throw_no_scratch(n * sizeof(T), cudaGetErrorString(e));
-  }
-  ~DeviceScratch() {
-    if (data_) cudaFreeAsync(data_, stream_);
-  }
+  DeviceScratch(Context& context, size_t n)
+      : stream_(context.stream()), data_(static_cast<T*>(allocate_scratch(n * sizeof(T), stream_))) {}
+  ~DeviceScratch() { free_scratch(data_, stream_); }
   DeviceScratch(const DeviceScratch&) = delete;
   T* get() const { return data_; }
 
  private:
-  cudaStream_t stream_;
-  T* data_ = nullptr;
+  void* stream_;
+  T* data_;
 };
 
 }  // namespace graft::cuda

@@ -1,0 +1,65 @@
+// Every case of every op on the GPU against ref in double: each dtype, and each version of the ladders. In builds with CUDA
+// kernels only; *not run* without a device. GRAFT_TIER=smoke: the small cases (under compute-sanitizer).
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "kernels/common/error.h"
+#include "kernels/common/versions.h"
+#include "kernels/runtime/cuda/memory.h"
+#include "tests/harness/check_outputs.h"
+#include "tests/harness/skip.h"
+
+using namespace graft;
+using namespace graft::harness;
+
+namespace {
+
+Tier largest_tier() {
+  const char* s = std::getenv("GRAFT_TIER");
+  return s && std::string_view(s) == "smoke" ? Tier::smoke : Tier::ci;
+}
+
+void run_on_cuda(const Case& c, Context& context, DType real, std::vector<Buffer>& expected) {
+  // 0 is what runs by default; versions by request round more than their dtype promises and have tests of their own.
+  std::vector<int> numbers{0};
+  for (const Version& v : versions(c.op, c.pass, Backend::cuda, real))
+    if (!v.by_request) numbers.push_back(v.number);
+  for (int number : numbers) {
+    INFO(name(c.op), " ", name(c.pass), " ", c.name, " ", name(real), " version ", number);
+    context.set_version(c.op, number);
+    try {
+      auto actual = run_case(c, context, Backend::cuda, real);
+      check_outputs(c, actual, expected, real);
+    } catch (const ConfigError& e) {
+      CHECK_MESSAGE(number > 1, e.what());  // a version that does not accept the shape
+    } catch (const Error& e) {
+      FAIL_CHECK(e.what());
+    }
+  }
+}
+
+void run_op_on_cuda(Op op) {
+  if (cuda::device_count() == 0) return not_run("no device: " + cuda::why_no_device());
+  cuda::Allocator::set_poison(true);
+  Context context(default_pool());
+  int run = 0;
+  for (Pass pass : passes(op))
+    for (DType real : {DType::f32, DType::bf16}) {
+      if (!has_kernel(op, pass, Backend::cuda, real)) continue;
+      for (const Case& c : all_cases()) {
+        if (c.op != op || c.pass != pass || c.tier > largest_tier()) continue;
+        auto expected = run_case(c, context, Backend::ref, DType::f64, real);
+        run_on_cuda(c, context, real, expected);
+        ++run;
+      }
+    }
+  CHECK_MESSAGE(run > 0, name(op), " has no kernel on cuda");
+}
+
+}  // namespace
+
+#define OP(op, room, ...) \
+  TEST_CASE("cuda " #op) { run_op_on_cuda(Op::op); }
+#include "kernels/ops.def"
+#undef OP

@@ -1,0 +1,55 @@
+// The executor against a GPU: 100 random inputs of every wrapper. GRAFT_CONFORMANCE=FILE records inputs' seeds and the GPU's
+// outputs as JSON: golden data for machines without one.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "kernels/runtime/cuda/memory.h"
+#include "tests/harness/skip.h"
+#include "tests/kernels/conformance_inputs.h"
+
+using namespace graft;
+
+namespace {
+
+std::vector<uint32_t> run_on_cuda(const conformance::Wrapper& w, Context& context, const std::vector<uint32_t>& in) {
+  cuda::Memory& m = cuda::memory(0);
+  std::vector<uint32_t> out(size_t(w.out), 0xffffffffu);
+  auto* din = static_cast<uint32_t*>(m.allocator.allocate(4 * in.size(), nullptr));
+  auto* dout = static_cast<uint32_t*>(m.allocator.allocate(4 * out.size(), nullptr));
+  m.to_device(din, in.data(), 4 * in.size(), nullptr);
+  m.to_device(dout, out.data(), 4 * out.size(), nullptr);
+  w.run(context, dout, din);
+  m.to_host(out.data(), dout, 4 * out.size(), nullptr);
+  m.allocator.deallocate(din, nullptr);
+  m.allocator.deallocate(dout, nullptr);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("conformance: emu computes what the GPU computes") {
+  if (cuda::device_count() == 0) return harness::not_run("no device: " + cuda::why_no_device());
+  Context context(1);
+  const auto emulated = emu::conformance_wrappers(), real = cuda::conformance_wrappers();
+  std::string records;
+  for (size_t i = 0; i < emulated.size(); ++i) {
+    const conformance::Wrapper& w = emulated[i];
+    for (uint64_t seed = 0; seed < 100; ++seed) {
+      INFO(w.name, " input ", seed);
+      const auto in = conformance::inputs(w, seed);
+      std::vector<uint32_t> expected(size_t(w.out)), size(size_t(w.out));
+      w.run(context, expected.data(), in.data());
+      if (w.sums) w.run(context, size.data(), conformance::magnitudes(w, in).data());
+      const auto got = run_on_cuda(real[i], context, in);
+      const std::string wrong = conformance::difference(w, expected, got, size);
+      CHECK_MESSAGE(wrong.empty(), wrong);
+      if (seed < 2)
+        records += fmt::format("{}{{\"wrapper\": \"{}\", \"seed\": {}, \"out\": \"{:08x}\"}}", records.empty() ? "" : ",\n", w.name,
+                               seed, fmt::join(got, ""));
+    }
+  }
+  if (const char* file = std::getenv("GRAFT_CONFORMANCE")) std::ofstream(file) << "[" << records << "]\n";
+}
