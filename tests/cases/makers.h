@@ -36,7 +36,6 @@ void add_channel_scale(Tier, int64_t n, int64_t pixels, int64_t channels);  // b
 void add_embedding(Tier, const EmbeddingParams&);
 void add_max_pool2d(Tier, int64_t n, int64_t h, int64_t w, int64_t c, int64_t kernel, int64_t stride, int64_t padding);
 void add_avg_pool2d(Tier, int64_t n, int64_t h, int64_t w, int64_t c, int64_t kernel, int64_t stride, int64_t padding);
-std::string sizes_text(const std::vector<int64_t>&);  // "1,9,17", or how many and their sum
 void add_sgd(Tier, const std::vector<int64_t>& sizes, double momentum, bool nesterov);
 void add_adamw(Tier, const std::vector<int64_t>& sizes, int64_t step);
 

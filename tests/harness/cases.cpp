@@ -1,6 +1,9 @@
 #include "tests/harness/cases.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -50,6 +53,13 @@ double value(const Arg& a, const Philox& random, int64_t i, int64_t step) {
 }  // namespace
 
 RegisterCases::RegisterCases(void (*f)()) { generators().push_back(f); }
+
+std::string sizes_text(const std::vector<int64_t>& sizes) {
+  if (sizes.size() > 3)
+    return fmt::format("{} in {} tensors", std::accumulate(sizes.begin(), sizes.end(), int64_t{0}), sizes.size());
+  return fmt::format("{}", fmt::join(sizes, ","));
+}
+
 void add(Case c) { storage().push_back(std::move(c)); }
 
 std::vector<Case>& all_cases() {
@@ -88,6 +98,19 @@ bool Buffer::guards_intact() const {
   for (size_t i = 0; i < kGuard; ++i)
     if (bytes_[i] != std::byte{0xA5} || bytes_[bytes_.size() - 1 - i] != std::byte{0xA5}) return false;
   return true;
+}
+
+Placed::Placed(const void* p, size_t bytes, Backend backend, Context& context)
+    : host_(static_cast<const std::byte*>(p), static_cast<const std::byte*>(p) + bytes), stream_(context.stream()) {
+  if (backend == Backend::emu) visible_ = std::make_shared<emu::Visible>(host_.data(), bytes);
+  if (backend != Backend::cuda) return;
+  cuda::Memory& memory = cuda::memory(cuda::current_device());
+  on_device_ = memory.allocator.allocate(bytes, stream_);
+  memory.to_device(on_device_, p, bytes, stream_);
+}
+
+Placed::~Placed() {
+  if (on_device_) cuda::memory(cuda::current_device()).allocator.deallocate(on_device_, stream_);
 }
 
 std::vector<double> Buffer::values() const {

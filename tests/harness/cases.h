@@ -69,6 +69,24 @@ class Buffer {
   std::vector<std::byte> bytes_;
 };
 
+// A copy of a struct where kernels of the backend can read it.
+class Placed {
+ public:
+  Placed(const void*, size_t bytes, Backend, Context&);
+  ~Placed();
+  Placed(const Placed&) = delete;
+  template <class T>
+  const T* get() const {
+    return static_cast<const T*>(on_device_ ? on_device_ : host_.data());
+  }
+
+ private:
+  std::vector<std::byte> host_;
+  void* stream_;
+  void* on_device_ = nullptr;
+  std::any visible_;
+};
+
 struct Case {
   Op op;
   Pass pass;
@@ -150,6 +168,8 @@ struct RegisterCases {
   static void cases_of_##op();                                                         \
   static const ::graft::harness::RegisterCases registered_##op##_cases(cases_of_##op); \
   static void cases_of_##op()
+
+std::string sizes_text(const std::vector<int64_t>&);  // "1,9,17", or how many and their sum
 
 // Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call. `inputs`: what the values of
 // real inputs are rounded to; the oracle of a bf16 kernel is ref in double on inputs rounded to bf16.
