@@ -228,13 +228,15 @@ int main(int argc, char** argv) {
   v = add_verb(app, "bench", "time kernels beside other libraries, or a whole training step",
                "  graft bench matmul\n  graft bench conv2d --suite resnet50/train --pass dgrad --plot roofline.svg\n"
                "  graft bench matmul --ladder --device emu --verify-only\n  graft bench all --suite study --out study.json\n"
-               "  graft bench step --model study_cnn --batch 50\n  graft bench step --model gpt2_124m --sequence 256",
+               "  graft bench step --model study_cnn --batch 50\n  graft bench step --model gpt2_124m --sequence 256\n"
+               "  graft bench step --model resnet50 --device cuda --dtype bf16 --graph",
                json);
   v->add_option("op", b.options.op, "an op (graft devices --support-table), all, or step")->capture_default_str();
   graft::bench::add_options(*v, b.options);
   v->add_option("--model", b.model, "step: network")->capture_default_str();
   v->add_option("--sequence", b.sequence, "step: tokens of a sample")->check(CLI::Range(1, 1 << 16));
   v->add_option("--repeats", b.repeats, "step: timed steps")->capture_default_str()->check(CLI::Range(1, 100000));
+  v->add_flag("--graph", b.graph, "step: recorded once as a CUDA graph and replayed");
   v->callback([&] {
     run = [&] {
       b.options.json = json;

@@ -84,6 +84,7 @@ struct BenchArguments {
   std::string model = "study_cnn";
   int64_t sequence = 0;  // tokens of a sample; 0: the model's own
   int repeats = 60;
+  bool graph = false;
 };
 int bench(const BenchArguments&);
 

@@ -5,6 +5,7 @@
 
 A step that cannot run says why: "not run: no device". Exit code 1 when a step failed.
 """
+import concurrent.futures
 import datetime
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -23,6 +25,16 @@ BIN = HERE / "bin"
 TOTAL_SECONDS = 480
 STARTED = time.monotonic()
 COMMIT = (HERE / "commit").read_text().strip() if (HERE / "commit").exists() else "unknown"
+LIBRARIES = None  # set below
+PROCESSES = max(1, (os.cpu_count() or 2) // 2)  # the oracle of a test computes on the host
+
+
+def library_path():
+    """Folders of cuBLAS and cuDNN: of the toolkit, and of python3's packages."""
+    code = "import site, sys; print(*site.getsitepackages(), *sys.path, sep='\\n')"
+    places = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    found = [str(f) for p in dict.fromkeys(places) for f in sorted(pathlib.Path(p).glob("nvidia/*/lib"))]
+    return ":".join([*filter(None, [os.environ.get("LD_LIBRARY_PATH")]), *found, "/usr/local/cuda/lib64"])
 
 
 def left():
@@ -31,7 +43,7 @@ def left():
 
 def execute(command, limit, **environment):
     """(exit code or "timeout", output, errors)"""
-    env = {**os.environ, **environment}
+    env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES, **environment}
     try:
         r = subprocess.run([str(c) for c in command], cwd=HERE, env=env, capture_output=True, text=True, errors="replace",
                            timeout=max(1, min(limit, left())))
@@ -62,10 +74,10 @@ def find_device():
     return None, all_devices.get("why_no_cuda", "this bundle has no CUDA kernels")
 
 
-def doctest_cases(pattern, limit, prefix=(), **environment):
-    """Test cases that match, with what failed of each; {} where the program died, and the reason."""
+def doctest_cases(program, pattern, limit, **environment):
+    """The exit code, and of each test case that matches: passed, checks, what failed. A case that died on the way is missing."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as xml:
-        code, out, errors = execute([*prefix, BIN / "test_kernels", f"-tc={pattern}", "-r=xml", f"-o={xml.name}"], limit, **environment)
+        code, out, errors = execute([BIN / program, f"-tc={pattern}", "-r=xml", f"-o={xml.name}"], limit, **environment)
         text = pathlib.Path(xml.name).read_text(errors="replace")
     try:
         root = ET.fromstring(text)
@@ -74,50 +86,101 @@ def doctest_cases(pattern, limit, prefix=(), **environment):
         root = ET.fromstring(text[:cut] + "</TestCase></TestSuite></doctest>") if cut > 0 else ET.Element("doctest")
     cases = {}
     for case in root.iter("TestCase"):
-        if case.get("skipped") == "true":
-            continue
         result = case.find("OverallResultsAsserts")
-        if result is None:
+        if case.get("skipped") == "true" or result is None:
             continue
-        failures = [re.sub(r"\s+", " ", " ".join(e.itertext()))[:300] for e in [*case.iter("Expression"), *case.iter("Message")]]
+        said = [re.sub(r"\s+", " ", " ".join(e.itertext())) for e in [*case.iter("Expression"), *case.iter("Message")]]
         cases[case.get("name")] = {"passed": result.get("failures") == "0" and result.get("test_case_success") == "true",
-                                   "checks": int(result.get("successes")) + int(result.get("failures")), "failures": failures[:5]}
+                                   "checks": int(result.get("successes")) + int(result.get("failures")),
+                                   "failures": [s[:400] for s in said if "NOT RUN" not in s][:4]}
     return code, cases, last_line(errors or out)
-
-
-def conformance(limit):
-    vectors = OUT / "vectors.json"
-    OUT.mkdir(parents=True, exist_ok=True)
-    code, wrappers, why = doctest_cases("conformance*", limit / 4, GRAFT_CONFORMANCE=str(vectors))
-    code, cases, why = doctest_cases("cuda *", 3 * limit / 4)
-    ops = {name[5:]: c for name, c in cases.items() if name.startswith("cuda ") and ":" not in name and name[5:] in op_names()}
-    write("conformance", {"wrappers": wrappers, "ops": ops, "exit": code, "last": why})
-    good = [n for n, c in ops.items() if c["passed"]]
-    return code == 0, f"{len(good)} of {len(op_names())} ops pass" + ("" if code == 0 else f"; {why}")
 
 
 def op_names():
     code, out, _ = execute([BIN / "test_kernels", "-ltc"], 30)
-    return {line[6:] for line in out.splitlines() if line.startswith("cases ")}
+    return sorted(line[6:] for line in out.splitlines() if re.fullmatch(r"cases \w+", line))
+
+
+def test_op(op, version=None):
+    """One op in a process of its own: a kernel that fails takes the process with it. Then version by version, to know which."""
+    environment = {"GRAFT_CUDA_SYNC": "1", "GRAFT_THREADS": "2", **({} if version is None else {"GRAFT_CASES_VERSION": str(version)})}
+    code, cases, last = doctest_cases("test_kernels", f"cuda {op}", 60, **environment)
+    result = cases.get(f"cuda {op}", {"passed": False, "checks": 0, "failures": [f"exit {code}: {last}"]})
+    if version is None and not result["passed"]:
+        result["versions"] = {v: r for v in range(9) if (r := test_op(op, v))["checks"] or not r["passed"]}
+    return result
+
+
+def kernels(limit):
+    OUT.mkdir(parents=True, exist_ok=True)
+    code, wrappers, why = doctest_cases("test_kernels", "conformance*", limit / 4, GRAFT_CONFORMANCE=str(OUT / "vectors.json"))
+    names = op_names()
+    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+        ops = dict(zip(names, pool.map(test_op, names)))
+    training_code, training, training_why = doctest_cases("test_nn", "cuda*", 60)
+    write("kernels", {"wrappers": wrappers, "ops": ops, "training": training})
+    bad = [n for n, r in {**wrappers, **ops, **training}.items() if not r["passed"]]
+    for n, r in {**wrappers, **ops, **training}.items():
+        if not r["passed"]:
+            print(f"  {n}: {r['failures'][:2]}")
+            for v, version in r.get("versions", {}).items():
+                print(f"    version {v}: {'passed' if version['passed'] else version['failures'][:2]}")
+    good = bool(wrappers and ops and training) and not bad
+    return good, f"{len(ops) - len(set(bad) & set(ops))} of {len(ops)} ops pass" + (f"; not: {', '.join(bad)}" if bad else "")
 
 
 def sanitizer(limit):
     tool = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
     if not tool:
         return None, "no compute-sanitizer"
-    code, out, errors = execute([tool, "--error-exitcode=9", "--print-limit=20", BIN / "test_kernels", "-tc=cuda *"], limit,
-                                GRAFT_TIER="smoke")
-    found = [line for line in (out + errors).splitlines() if line.startswith("=========")]
-    write("sanitizer", {"exit": code, "report": found[:200]})
-    return code == 0, last_line("\n".join(found)) or f"exit {code}"
+
+    def check(op):
+        code, out, errors = execute([tool, "--error-exitcode=9", "--print-limit=20", BIN / "test_kernels", f"-tc=cuda {op}"], limit,
+                                    GRAFT_TIER="smoke")
+        return {"exit": code, "report": [line for line in (out + errors).splitlines() if line.startswith("=========")][:60]}
+
+    names = op_names()
+    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+        ops = dict(zip(names, pool.map(check, names)))
+    write("sanitizer", {"ops": ops})
+    bad = [n for n, r in ops.items() if r["exit"] != 0]
+    for n in bad:
+        print(f"  {n}: exit {ops[n]['exit']}: {' | '.join(ops[n]['report'][1:6])}")
+    return not bad, f"{len(ops) - len(bad)} of {len(ops)} ops clean" + (f"; not: {', '.join(bad)}" if bad else "")
+
+
+# By priority; each with its share of the step's time.
+BENCHMARKS = [line.split() for line in """
+matmul --dtype bf16 --ladder --shape =batch=1,m=4096,n=4096,k=4096
+matmul --suite gpt2/train --dtype bf16
+attention --suite gpt2/train --dtype bf16
+conv2d --suite resnet50/train --dtype bf16
+matmul --suite odd
+linear --suite gpt2/train --dtype bf16
+layer_norm --suite gpt2/train --dtype bf16
+cross_entropy_inplace --suite gpt2/train --dtype bf16
+batch_norm --suite resnet50/train --dtype bf16
+activation --suite resnet50/train --dtype bf16
+adamw --suite gpt2/train
+sgd --suite resnet50/train
+""".strip().splitlines()]
 
 
 def benchmark(limit):
-    program = [BIN / "graft_bench"] if (BIN / "graft_bench").exists() else [BIN / "graft", "bench"]
-    code, out, errors = execute([*program, "all", "--device", "cuda", "--json", "--seconds", "0.1"], limit)
-    rows = [json.loads(line) for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
-    write("bench", {"exit": code, "rows": rows, "last": last_line(errors)})
-    return code == 0 and bool(rows), f"{len(rows)} rows" if rows else last_line(errors)
+    rows, failed, began = [], [], time.monotonic()
+    for arguments in BENCHMARKS:
+        remaining = limit - (time.monotonic() - began)
+        if remaining < 5:
+            failed.append("no time left for " + " ".join(arguments))
+            continue
+        code, out, errors = execute([BIN / "graft_bench", *arguments, "--device", "cuda", "--json", "--seconds", "0.05"], remaining)
+        rows += [json.loads(line) for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
+        if code != 0:
+            failed.append(f"{' '.join(arguments)}: exit {code}: {last_line(errors)}")
+    write("bench", {"failed": failed, "rows": rows})
+    for f in failed:
+        print(f"  {f}")
+    return not failed and bool(rows), f"{len(rows)} rows"
 
 
 def study(limit):
@@ -128,28 +191,38 @@ def study(limit):
     return code == 0, f"{result.get('cells')} cells in {result.get('seconds', 0):.1f} s" if code == 0 else result["error"]
 
 
-def pytorch(limit):
+def steps(limit):
+    """Training steps beside PyTorch's, eager and compiled."""
     code, out, errors = execute([sys.executable, "-c", "import torch; assert torch.cuda.is_available(); print(torch.__version__)"], 60)
     if code != 0:
         return None, f"no PyTorch with CUDA in {sys.executable}"
-    version = out.strip()
-    results = {}
-    for script in sorted((HERE / "baselines").glob("*_cuda.py")):
-        code, out, errors = execute([sys.executable, script], limit)
-        results[script.stem] = {"exit": code, "rows": [json.loads(s) for s in out.splitlines() if s.startswith("{")],
-                                "last": last_line(errors)}
-    write("pytorch", {"torch": version, "baselines": results})
-    return all(r["exit"] == 0 for r in results.values()), f"{len(results)} baselines, torch {version}"
+    results, failed = {}, []
+    # The sizes at which these models are trained on such a GPU.
+    for model, size in (("gpt2_124m", ["--batch", "8", "--sequence", "1024"]), ("resnet50", ["--batch", "64"]), ("resnet20", ["--batch", "128"])):
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            code, out, errors = execute([sys.executable, HERE / "baselines" / "pytorch_step.py", "--graft", BIN / "graft", "--device", "cuda",
+                                         "--model", model, *size, "--rounds", "2", "--compile", "--json", file.name], limit / 2)
+            text = pathlib.Path(file.name).read_text()
+        print("  " + "\n  ".join(out.strip().splitlines()))
+        if code == 0:
+            results[model] = json.loads(text)
+        else:
+            failed.append(f"{model}: exit {code}: {last_line(errors)}")
+    write("steps", {"steps": results, "failed": failed})
+    return not failed, f"{len(results)} models" + ("; " + "; ".join(failed) if failed else "")
 
 
-STEPS = [("conformance", conformance, 150), ("sanitizer", sanitizer, 90), ("benchmark", benchmark, 150), ("study", study, 60),
-         ("pytorch", pytorch, 90)]
+STEPS = [("kernels", kernels, 150), ("benchmark", benchmark, 150), ("steps", steps, 120), ("sanitizer", sanitizer, 90), ("study", study, 60)]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [name for name, _, _ in STEPS]
     unknown = set(wanted) - {name for name, _, _ in STEPS}
     if unknown:
         sys.exit(f"run: no step {', '.join(sorted(unknown))}: expected {', '.join(n for n, _, _ in STEPS)}")
+    if not BIN.exists():
+        with tarfile.open(HERE / "files.tar.xz") as files:
+            files.extractall(HERE, filter="data")
+    LIBRARIES = library_path()
     DEVICE, why = find_device()
     print(f"commit {COMMIT}, device: {DEVICE['model'] if DEVICE else why}", flush=True)
     summary, failed = {}, False

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""A training step in PyTorch and in Graft, interleaved in one run on the same cores.
+"""A training step in PyTorch and in Graft, interleaved in one run on the same cores, or on the same GPU.
 
 PyTorch is timed as its users would run it: eager; images in the default layout and in channels-last; fused optimizers where there
 are any; transformers by scaled_dot_product_attention. The best of them counts. Loading is excluded on both sides: one batch of
 random normal images, or of random tokens, stays in memory. The models are those of nn/models, built from torch.nn.
+On a GPU: bf16 by autocast with f32 weights, images in channels-last; eager, and with --compile by torch.compile (its mode
+"reduce-overhead" replays CUDA graphs); Graft replays one graph. A sample is a step and the wait for its loss, on both sides.
 
     pytorch_step.py --graft build/release/bin/graft [--model resnet18] [--batch N] [--rounds 7] [--threads 2] [--json FILE]
+    pytorch_step.py --graft build/cuda/bin/graft --device cuda [--dtype bf16] [--compile] ...
 """
 import argparse
 import functools
 import json
 import statistics
 import subprocess
+import sys
 import time
 
 import torch
@@ -142,9 +146,10 @@ MODELS = {
 class Candidate:
     """`graft`: what Graft's benchmark says of its own run: the shape of a sample, classes, vocabulary, batch."""
 
-    def __init__(self, name, graft, channels_last):
+    def __init__(self, name, graft, channels_last, device="cpu", bf16=False, compiled=False):
         torch.manual_seed(1)
-        self.model = MODELS[name](graft["classes"])
+        self.device, self.bf16 = torch.device(device), bf16
+        self.model = MODELS[name](graft["classes"]).to(device)
         batch, shape = graft["batch"], graft["input"]
         if len(shape) == 1:
             self.x = torch.randint(graft["vocabulary"], (batch, *shape))
@@ -154,19 +159,27 @@ class Candidate:
             self.model = self.model.to(memory_format=layout)
             self.x = torch.randn(batch, shape[2], shape[0], shape[1]).to(memory_format=layout)
             self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4, fused=True)
+        self.x = self.x.to(device)
         with torch.no_grad():
             logits = self.model(self.x)
         self.classes = logits.shape[-1]
-        self.labels = torch.arange(logits.numel() // self.classes) % self.classes
+        self.labels = (torch.arange(logits.numel() // self.classes) % self.classes).to(device)
         self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.loss = torch.compile(self.loss_of, mode="reduce-overhead") if compiled else self.loss_of
+
+    def loss_of(self):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return F.cross_entropy(self.model(self.x).view(-1, self.classes), self.labels)
 
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(self.model(self.x).view(-1, self.classes), self.labels).backward()
+        loss = self.loss()
+        loss.backward()
         self.optimizer.step()
+        loss.item()
 
     def milliseconds(self, repeats):
-        for _ in range(min(3, repeats)):
+        for _ in range(min(5 if self.device.type == "cuda" else 3, repeats)):
             self.step()
         times = []
         for _ in range(repeats):
@@ -185,19 +198,33 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--dtype", choices=["f32", "bf16"], help="default: f32 on cpu, bf16 on cuda")
+    parser.add_argument("--compile", action="store_true", help="on cuda: torch.compile as a candidate, too")
     parser.add_argument("--json")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     command = [a.graft, "bench", "step", "--model", a.model, "--threads", str(a.threads), "--repeats", str(a.repeats), "--json"]
+    dtype = a.dtype or ("bf16" if a.device == "cuda" else "f32")
+    command += ["--device", a.device, "--dtype", dtype, *(["--graph"] if a.device == "cuda" else [])]
     command += ["--batch", str(a.batch)] if a.batch else []
     command += ["--sequence", str(a.sequence)] if a.sequence else []
 
     def run_graft():
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            sys.exit(f"{' '.join(command)}: {ran.stderr.strip()}")
+        return json.loads(ran.stdout)
 
     graft = run_graft()
-    layouts = {"pytorch": False} if len(graft["input"]) == 1 else {"pytorch default": False, "pytorch channels-last": True}
-    candidates = {name: Candidate(a.model, graft, layout) for name, layout in layouts.items()}
+    images = len(graft["input"]) == 3
+    if a.device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        kinds = {"pytorch eager": False, **({"pytorch compiled": True} if a.compile else {})}
+        candidates = {name: Candidate(a.model, graft, images, "cuda", dtype == "bf16", kind) for name, kind in kinds.items()}
+    else:
+        layouts = {"pytorch default": False, "pytorch channels-last": True} if images else {"pytorch": False}
+        candidates = {name: Candidate(a.model, graft, layout) for name, layout in layouts.items()}
     for name, candidate in candidates.items():
         assert candidate.parameters == graft["parameters"], f"{name}: {candidate.parameters} parameters, graft {graft['parameters']}"
     times = {name: [] for name in ["graft", *candidates]}
@@ -210,14 +237,15 @@ def main():
         ratios.append(min(times[name][-1] for name in candidates) / graft["step_ms"])
     unit, items = ("tokens", graft["batch"] * graft["input"][0]) if len(graft["input"]) == 1 else ("images", graft["batch"])
     print(f"{a.model} {graft['input']}, batch {graft['batch']}, {a.threads} threads, {a.rounds} interleaved rounds of {a.repeats} "
-          f"steps, PyTorch {torch.__version__}, {graft['target']}, FMA peak {graft['peak_gflops']:.0f} GFLOP/s")
+          f"steps, PyTorch {torch.__version__}, {graft['target']}, {dtype}, peak {graft['peak_gflops']:.0f} GFLOP/s")
     for name, t in times.items():
         ms = statistics.median(t)
         print(f"{name:22s} {ms:9.2f} ms  {items / ms * 1e3:7.0f} {unit}/s  {graft['gflop'] / ms * 1e3:6.1f} GFLOP/s")
     print(f"graft is {statistics.median(ratios):.2f} times as fast as the best PyTorch (min {min(ratios):.2f}, max {max(ratios):.2f})")
     if a.json:
         with open(a.json, "w") as file:
-            json.dump({"op": "step", "model": a.model, "batch": graft["batch"], "threads": a.threads, "pytorch": torch.__version__,
+            json.dump({"op": "step", "model": a.model, "batch": graft["batch"], "threads": a.threads, "device": a.device, "dtype": dtype,
+                       "pytorch": torch.__version__,
                        "times_ms": times, "ratio_median": statistics.median(ratios), "graft": graft}, file, indent=1)
 
 

@@ -33,12 +33,11 @@ void CrossEntropyRowGradient(float* dx, float scale, const float* x, const float
                              const CrossEntropyParams& p) {
   const F32 d;
   const float uniform = float(p.smoothing / double(p.classes));
+  const float probability = std::exp(x[label] - normaliser[0] - normaliser[1]);  // first: dx may be x
   const VF max = hn::Set(d, normaliser[0]), log_sum = hn::Set(d, normaliser[1]), q = hn::Set(d, uniform), s = hn::Set(d, scale);
   for_vectors(p.classes, [&](int64_t c, auto lanes) {
-    const VF probability = exp_of(hn::Sub(hn::Sub(lanes.load(x + c), max), log_sum));
-    lanes.store(hn::Mul(s, hn::Sub(probability, q)), dx + c);
+    lanes.store(hn::Mul(s, hn::Sub(exp_of(hn::Sub(hn::Sub(lanes.load(x + c), max), log_sum)), q)), dx + c);
   });
-  const float probability = std::exp(x[label] - normaliser[0] - normaliser[1]);
   dx[label] = scale * (probability - (uniform + float(1 - p.smoothing)));
 }
 

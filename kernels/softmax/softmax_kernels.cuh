@@ -129,7 +129,7 @@ struct Forward {
       launch_rows<Team>(c, p.rows, softmax_forward_v3<kForm, Team, kValues, T>, y, x, p);
     });
   }
-  static constexpr Rung<SoftmaxForward<T>> kLadder[] = {
+  static constexpr Rung<SoftmaxForward<T>> kLadder[3] = {
       {{1, "warp"}, accepts_all, v1},
       {{2, "block"}, supports_v2, v2},
       {{3, "registers"}, supports_v3, v3},
@@ -153,7 +153,7 @@ struct Backward {
       launch_rows<Team>(c, p.rows, softmax_backward_v3<kForm, Team, kValues, T>, dx, dy, y, p);
     });
   }
-  static constexpr Rung<SoftmaxBackward<T>> kLadder[] = {
+  static constexpr Rung<SoftmaxBackward<T>> kLadder[3] = {
       {{1, "warp"}, accepts_all, v1},
       {{2, "block"}, supports_v2, v2},
       {{3, "registers"}, supports_v3, v3},

@@ -117,9 +117,10 @@ std::vector<double> Buffer::values() const {
   return visit(dtype_, [&](auto zero) {
     const auto* p = reinterpret_cast<const decltype(zero)*>(payload());
     std::vector<double> v(size());
-    std::transform(p, p + size(), v.begin(), [](auto x) {
-      if constexpr (std::is_arithmetic_v<decltype(x)>) return double(x);
-      else return double(float(x));
+    default_pool().parallel_range(int64_t(size()), 1 << 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        if constexpr (std::is_arithmetic_v<decltype(zero)>) v[size_t(i)] = double(p[i]);
+        else v[size_t(i)] = double(float(p[i]));
     });
     return v;
   });
