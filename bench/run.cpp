@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -133,7 +134,8 @@ class Run {
     try {
       const harness::Comparison r = verify(*device_, arguments, j.c, real_, c, expected);
       if (r.ok) {
-        c.verified = expected.method, ++verified_;
+        const auto made = std::count_if(j.c.args.begin(), j.c.args.end(), harness::is_output);
+        c.verified = c.skips.size() < size_t(made) ? expected.method : "not", ++verified_;
         if (o_.verify_only) say("verified", "");
         return true;
       }

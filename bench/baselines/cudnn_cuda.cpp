@@ -97,12 +97,12 @@ class Convolution {
       case Pass::forward:
         if (algorithm_ < 0) find(a);
         if (!bias_ && !relu_)
-          return check_dnn(l.ConvolutionForward(l.handle, &one, x_, a[1], w_, a[2], conv_, cudnnConvolutionFwdAlgo_t(algorithm_),
+          return check_dnn(l.ConvolutionForward(l.handle, &one, x_, a[2], w_, a[3], conv_, cudnnConvolutionFwdAlgo_t(algorithm_),
                                                 workspace_, kWorkspace, &zero, y_, a[0]),
                            "forward");
         return check_dnn(
-            l.ConvolutionBiasActivationForward(l.handle, &one, x_, a[1], w_, a[2], conv_, cudnnConvolutionFwdAlgo_t(algorithm_),
-                                               workspace_, kWorkspace, &zero, y_, a[0], b_, a[3], activation_, y_, a[0]),
+            l.ConvolutionBiasActivationForward(l.handle, &one, x_, a[2], w_, a[3], conv_, cudnnConvolutionFwdAlgo_t(algorithm_),
+                                               workspace_, kWorkspace, &zero, y_, a[0], b_, a[4], activation_, y_, a[0]),
             "forward");
       case Pass::dgrad: {
         if (algorithm_ < 0) find(a);
@@ -150,7 +150,7 @@ class Convolution {
       algorithm_ = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
     } else if (pass_ == Pass::forward) {
       cudnnConvolutionFwdAlgoPerf_t found[8];
-      take(l.FindConvolutionForwardAlgorithmEx(l.handle, x_, a[1], w_, a[2], conv_, y_, a[0], 8, &count, found, workspace_,
+      take(l.FindConvolutionForwardAlgorithmEx(l.handle, x_, a[2], w_, a[3], conv_, y_, a[0], 8, &count, found, workspace_,
                                                kWorkspace),
            found);
     } else if (pass_ == Pass::dgrad) {
@@ -180,8 +180,8 @@ class Convolution {
 
 std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) {
   const auto* p = params_of<Conv2dParams>(c);
-  if (!p || library().name.empty()) return {};
-  const bool bias = c.pass != Pass::dgrad && c.args[c.pass == Pass::forward ? 3 : 1].role != harness::Arg::absent;
+  if (!p || c.op != Op::conv2d || library().name.empty()) return {};
+  const bool bias = c.pass != Pass::dgrad && c.args[c.pass == Pass::forward ? 4 : 1].role != harness::Arg::absent;
   if (c.pass == Pass::forward && p->activation == Activation::relu && !bias) return {};
   const auto convolution = std::make_shared<Convolution>(device, *p, c.pass, bias, real);
   Candidate one{library().name};

@@ -51,13 +51,16 @@ std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) 
   one.wake = [threads] { module().threads(threads); };
   one.wake();
   if (const auto* p = params_of<Conv2dParams>(c)) {
-    const size_t bias = c.pass == Pass::forward ? 3 : 1;
-    const bool with_bias = c.pass != Pass::dgrad && c.args[bias].role != harness::Arg::absent;
+    const size_t behind = c.op == Op::conv2d && c.pass == Pass::forward ? 1 : 0;  // the statistics
+    const bool with_bias = c.pass != Pass::dgrad && c.args[c.pass == Pass::forward ? 3 + behind : 1].role != harness::Arg::absent;
     const std::shared_ptr<void> made(module().convolution(p, int(c.pass), with_bias), [](void* v) {
       if (v) module().destroy(v);
     });
     if (!made) return {};
-    one.run = [made, pass = int(c.pass)](std::vector<void*>& args) { module().convolve(made.get(), pass, &args); };
+    one.run = [made, behind, pass = int(c.pass)](std::vector<void*> args) {
+      args.erase(args.begin() + 1, args.begin() + 1 + std::ptrdiff_t(behind));
+      module().convolve(made.get(), pass, &args);
+    };
     return {one};
   }
   const Call call = gemm_call(gemm, c);

@@ -85,7 +85,8 @@ def conv2d(case, a):
     weight = lambda t: image(t, o, kh, kw, c // groups)
     common = ([stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups)
     if case["pass"] == "forward":
-        x, k, bias = image(a[1], n, h, w, c), weight(a[2]), a[3]
+        first = 2 if case["op"] == "conv2d" else 1  # behind the statistics
+        x, k, bias = image(a[first], n, h, w, c), weight(a[first + 1]), a[first + 2]
 
         def forward():
             y = aten.convolution(x, k, bias, *common)
@@ -109,11 +110,23 @@ def attention(case, a):
     s = case["shape"]
     b, t, keys, dim = (number(s, k) for k in ("batch", "queries", "keys", "dim"))
     heads, kv = map(int, re.search(r"heads=(\d+)/(\d+)", s).groups())
-    if case["pass"] != "forward" or "window" in s or ("causal" in s and t != keys and t != 1):
-        return None  # the gradient's case has an lse of its own, that PyTorch would not take
+    if "window" in s or ("causal" in s and t != keys and t != 1):
+        return None
+    causal = "causal" in s and t == keys
+    if case["pass"] == "backward":  # timed only: the case has an lse of its own, and PyTorch takes that of its forward pass
+        if a[9] is not None:
+            return None
+        dy, q = (x.view(b, t, heads, dim).transpose(1, 2) for x in a[3:5])
+        k, v = (x.view(b, keys, kv, dim).transpose(1, 2) for x in a[5:7])
+        leaves = [x.detach().requires_grad_() for x in (q, k, v)]
+
+        @functools.cache
+        def output():
+            with torch.enable_grad():
+                return F.scaled_dot_product_attention(*leaves, is_causal=causal, enable_gqa=heads != kv)
+        return lambda: torch.autograd.grad(output(), leaves, dy, retain_graph=True), {}
     q = a[2].view(b, t, heads, dim).transpose(1, 2)
     k, v = (x.view(b, keys, kv, dim).transpose(1, 2) for x in a[3:5])
-    causal = "causal" in s and t == keys
     if a[5] is not None and causal:
         return None
 

@@ -104,7 +104,8 @@ struct Product {
     apply(g, i, j, v);
     write(c + row(g, i) + j, n - j, v);
   }
-  template <int kWidth>
+  // kMayBeGelu: false where the caller knows better; its code is long.
+  template <bool kMayBeGelu = true, int kWidth>
   __device__ void apply(int g, int i, int j, float (&v)[kWidth]) const {
     if (bias) {
 #pragma unroll
@@ -119,7 +120,7 @@ struct Product {
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       if (activation == Activation::relu && v[e] < 0) v[e] = 0;  // NaN stays
-      if (activation == Activation::gelu) v[e] = 0.5f * v[e] * erfcf(-0.70710678f * v[e]);
+      if (kMayBeGelu && activation == Activation::gelu) v[e] = 0.5f * v[e] * erfcf(-0.70710678f * v[e]);
     }
   }
 

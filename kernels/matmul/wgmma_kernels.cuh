@@ -125,33 +125,37 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       multiply_ring<kA, kB>(sum, static_cast<Ring<BFloat16, kTileN8>&>(s), slot, steps, consumer, [&](int index) {
         if (lane < 2) mbarrier_arrive_remote(&s.empty[index], lane);
       });
+      const auto finish = [&]<bool kGelu>() {
 #pragma unroll
-      for (int box = 0; box < kTileN8 / 64; ++box) {
-        BFloat16* const out = s.out[consumer][box % 2];
-        if (stores) tma_store_wait_read<1>();  // the store before the last one, from this box
-        named_barrier_sync(1 + consumer, 128);
+        for (int box = 0; box < kTileN8 / 64; ++box) {
+          BFloat16* const out = s.out[consumer][box % 2];
+          if (stores) tma_store_wait_read<1>();  // the store before the last one, from this box
+          named_barrier_sync(1 + consumer, 128);
 #pragma unroll
-        for (int block = 0; block < 4; ++block) {  // of 16 x 16, four matrices
-          uint32_t r[4];
+          for (int block = 0; block < 4; ++block) {  // of 16 x 16, four matrices
+            uint32_t r[4];
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const int e = 32 * box + 8 * block + 2 * i;
-            const int m = at.m + 64 * consumer + 16 * warp + lane / 4 + i % 2 * 8,
-                      n = at.n + 64 * box + 16 * block + i / 2 * 8 + lane % 4 * 2;
-            float v[2] = {sum[e], sum[e + 1]};
-            if (m < p.m && n < p.n) p.apply(at.g, m, n, v);
-            r[i] = pack_bf16(v[0], v[1]);
+            for (int i = 0; i < 4; ++i) {
+              const int e = 32 * box + 8 * block + 2 * i;
+              const int m = at.m + 64 * consumer + 16 * warp + lane / 4 + i % 2 * 8,
+                        n = at.n + 64 * box + 16 * block + i / 2 * 8 + lane % 4 * 2;
+              float v[2] = {sum[e], sum[e + 1]};
+              if (m < p.m && n < p.n) p.template apply<kGelu>(at.g, m, n, v);
+              r[i] = pack_bf16(v[0], v[1]);
+            }
+            const int row = 16 * warp + lane % 16, chunk = 2 * block + lane / 16;
+            stmatrix(out + row * 64 + (chunk ^ row % 8) * 8, r);
           }
-          const int row = 16 * warp + lane % 16, chunk = 2 * block + lane / 16;
-          stmatrix(out + row * 64 + (chunk ^ row % 8) * 8, r);
+          fence_async();
+          named_barrier_sync(1 + consumer, 128);
+          if (stores) {
+            tma_store(map_c, out, at.n + 64 * box, at.m + 64 * consumer, at.g);
+            tma_store_commit();
+          }
         }
-        fence_async();
-        named_barrier_sync(1 + consumer, 128);
-        if (stores) {
-          tma_store(map_c, out, at.n + 64 * box, at.m + 64 * consumer, at.g);
-          tma_store_commit();
-        }
-      }
+      };
+      if (p.activation == Activation::gelu) finish.template operator()<true>();
+      else finish.template operator()<false>();
     }
     if (stores) tma_store_wait_read<0>();
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -27,7 +29,8 @@ void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from,
   };
   c.run = [=](Context& context, Backend backend, DType real, std::vector<void*>& args) {
     const StepState state{.lr = 0.75, .step = step, .max_norm = from == From::clipped ? 0.5 : 0.0, .squares = 4};
-    const Placed placed(&state, sizeof(state), backend, context);
+    std::optional<Placed> placed;
+    if (from != From::arguments) placed.emplace(&state, sizeof(state), backend, context);
     const auto go = [&]<class T>(T) {
       using A = Accumulate<T>;
       std::vector<AdamwTensor<T>> list;
@@ -36,8 +39,7 @@ void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from,
                         static_cast<A*>(args[5 * i + 3]), n[i], 1e-3 * double(i % 3 + 1), i % 3 == 1 ? 0 : 0.01,
                         static_cast<T*>(args[5 * i + 4])});
       const AnyKernel kernel = find_kernel(Op::adamw, Pass::step, backend, real, typeid(AdamwStep<T>));
-      reinterpret_cast<AdamwStep<T>*>(kernel)(context, list,
-                                              {.step = step, .state = from == From::arguments ? nullptr : placed.get<StepState>()});
+      reinterpret_cast<AdamwStep<T>*>(kernel)(context, list, {.step = step, .state = placed ? placed->get<StepState>() : nullptr});
     };
     real == DType::f64 ? go(double{}) : real == DType::bf16 ? go(BFloat16{}) : go(float{});
   };

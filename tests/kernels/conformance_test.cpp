@@ -8,7 +8,7 @@ using namespace graft;
 TEST_CASE("conformance: every wrapper runs on emu, and its outputs depend on its inputs") {
   Context context(1);
   for (const conformance::Wrapper& w : emu::conformance_wrappers()) {
-    INFO(w.name);
+    INFO(std::string(w.name));
     const auto outputs = [&](const std::vector<uint32_t>& in, uint32_t poison) {
       std::vector<uint32_t> out(size_t(w.out), poison);
       w.run(context, out.data(), in.data());

@@ -38,7 +38,7 @@ TEST_CASE("conformance: emu computes what the GPU computes") {
   for (size_t i = 0; i < emulated.size(); ++i) {
     const conformance::Wrapper& w = emulated[i];
     for (uint64_t seed = 0; seed < 100; ++seed) {
-      INFO(w.name, " input ", seed);
+      INFO(std::string(w.name), " input ", seed);
       const auto in = conformance::inputs(w, seed);
       std::vector<uint32_t> expected(size_t(w.out)), size(size_t(w.out));
       w.run(context, expected.data(), in.data());

@@ -1,8 +1,14 @@
 #include "kernels/runtime/cuda/launch.h"
 
 #include <cxxabi.h>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
 
 #include "kernels/runtime/cuda/errors_cuda.h"
 
@@ -31,10 +37,40 @@ std::string kernel_name(const void* kernel) {
                                 block.x, block.y, block.z, shared_bytes));
 }
 
-const bool synchronous = [] {
-  const char* s = std::getenv("GRAFT_CUDA_SYNC");
+bool asked_for(const char* variable) {
+  const char* s = std::getenv(variable);
   return s && *s && *s != '0';
-}();
+}
+const bool profiling = asked_for("GRAFT_CUDA_PROFILE"), synchronous = profiling || asked_for("GRAFT_CUDA_SYNC");
+
+// Seconds from launch to end by kernel, printed at the end of the program. Each is waited for, which adds some 5 us.
+class Profile {
+ public:
+  void add(const void* kernel, double seconds) {
+    const std::lock_guard lock(mutex_);
+    Entry& e = entries_[kernel];
+    if (e.launches++ == 0) e.name = kernel_name(kernel);
+    else e.seconds += seconds;  // the first loads the kernel
+  }
+  ~Profile() {
+    double total = 0;
+    std::vector<Entry> sorted;
+    for (const auto& [kernel, e] : entries_) sorted.push_back(e), total += e.seconds;
+    std::sort(sorted.begin(), sorted.end(), [](const Entry& a, const Entry& b) { return a.seconds > b.seconds; });
+    for (const Entry& e : sorted)
+      fmt::print(stderr, "{:10.3f} ms {:5.1f} %  {:7} x {:9.1f} us  {}\n", e.seconds * 1e3, 100 * e.seconds / total, e.launches - 1,
+                 e.seconds * 1e6 / double(std::max<int64_t>(e.launches - 1, 1)), e.name);
+  }
+
+ private:
+  struct Entry {
+    std::string name;
+    int64_t launches = 0;
+    double seconds = 0;
+  };
+  std::mutex mutex_;
+  std::map<const void*, Entry> entries_;
+};
 
 }  // namespace
 
@@ -50,8 +86,12 @@ void launched(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, vo
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   const auto s = static_cast<cudaStream_t>(stream);
   if (cudaStreamIsCapturing(s, &capture) != cudaSuccess || capture != cudaStreamCaptureStatusNone) return;
+  const auto start = std::chrono::steady_clock::now();
   e = cudaStreamSynchronize(s);
   if (e != cudaSuccess) throw_launch(kernel, grid, block, shared_bytes, "failed", e);
+  if (!profiling) return;
+  static Profile profile;
+  profile.add(kernel, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace graft::cuda

@@ -34,10 +34,14 @@ void mma_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Wh
 void mma_tf32(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where = Where::current());
 
 inline uint32_t to_tf32(float x) {
-  const uint32_t u = std::bit_cast<uint32_t>(x);
-  return std::isfinite(x) ? (u + 0x1000) & 0xffffe000u : std::isnan(x) ? 0x7fffffffu : u;
+  const uint32_t u = std::bit_cast<uint32_t>(x), cut = u & 0xffffe000u;
+  if (std::isfinite(x)) return (u + 0x1000) & 0xffffe000u;
+  return std::isnan(x) && std::isinf(std::bit_cast<float>(cut)) ? 0x7fffffffu : cut;  // a NaN keeps what is left of its payload
 }
 inline float exp2_fast(float x) { return x < -126 ? 0 : std::exp2(x); }
-inline uint32_t pack_bf16(float low, float high) { return BFloat16(low).bits | uint32_t{BFloat16(high).bits} << 16; }
+inline uint32_t pack_bf16(float low, float high) {
+  const auto bits = [](float x) { return std::isnan(x) ? 0x7fffu : uint32_t{BFloat16(x).bits}; };  // as the GPU does
+  return bits(low) | bits(high) << 16;
+}
 
 }  // namespace graft::emu
