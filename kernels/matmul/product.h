@@ -22,9 +22,12 @@ struct MatrixProduct {
   Activation activation = Activation::none;  // f: none, relu or gelu
   SplitK split = SplitK::never;
   float* statistics = nullptr;  // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
+  int64_t padded_a = 0, padded_b = 0;  // elements from line to line of a copy; 0: dense
 
-  int64_t a_line() const { return shape.transpose_a ? shape.m : shape.k; }  // of memory
-  int64_t b_line() const { return shape.transpose_b ? shape.k : shape.n; }
+  int64_t a_line() const { return padded_a ? padded_a : shape.transpose_a ? shape.m : shape.k; }  // of memory
+  int64_t b_line() const { return padded_b ? padded_b : shape.transpose_b ? shape.k : shape.n; }
+  int64_t a_lines() const { return shape.transpose_a ? shape.k : shape.m; }  // of one matrix
+  int64_t b_lines() const { return shape.transpose_b ? shape.n : shape.k; }
 };
 
 inline bool is_aligned_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

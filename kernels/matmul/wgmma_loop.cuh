@@ -1,7 +1,7 @@
 // The tensor-core loop of Hopper: tiles brought by TMA into a ring of shared memory, multiplied by wgmma straight from there; bf16
 // tensors, or fp32 tensors along k, of which wgmma sees the upper 19 bits (tf32, cut). What versions 7 and 8 share.
 //
-//   ring       kStages slots of a tile of a, 128 by 128 bytes of k, and one of b, kTileN by 128 bytes. Two mbarriers a slot: `full`
+//   ring       slots of a tile of a, 128 by 128 bytes of k, and one of b, kTileN by 128 bytes. Two mbarriers a slot: `full`
 //   ends its phase when
 //              the bytes have come, `empty` when every warp that reads it is done. One thread fills, 256 multiply; nobody else
 //              waits
@@ -22,17 +22,18 @@ constexpr int kLine = 128, kEight = 8 * kLine;  // bytes of a line of a tile; of
 template <class T>
 constexpr int kPerLine = kLine / int(sizeof(T));  // elements of a line, and of k in a tile
 
-template <class T, int kTileN>
+template <class T, int kTileN, int kSlots = kStages>
 struct alignas(1024) Ring {
-  T a[kStages][kTileM * kPerLine<T>], b[kStages][kTileN * kPerLine<T>];
-  uint64_t full[kStages], empty[kStages];
+  T a[kSlots][kTileM * kPerLine<T>], b[kSlots][kTileN * kPerLine<T>];
+  uint64_t full[kSlots], empty[kSlots];
 };
 
 // Where in the ring: the same walk for the producer and for each consumer.
+template <int kSlots = kStages>
 struct Slot {
   int index = 0, parity = 0;
   __device__ void next() {
-    if (++index == kStages) index = 0, parity ^= 1;
+    if (++index == kSlots) index = 0, parity ^= 1;
   }
 };
 
@@ -73,18 +74,19 @@ __device__ uint64_t operand_descriptor(const T* tile) {
 template <Along kAlong>
 constexpr unsigned kNextOperand = (kAlong == Along::k ? 32 : 16 * kLine) / 16;
 
-template <class T, int kTileN>
-__device__ void init_ring(Ring<T, kTileN>& s, int readers) {
+template <class T, int kTileN, int kSlots>
+__device__ void init_ring(Ring<T, kTileN, kSlots>& s, int readers) {
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i) mbarrier_init(&s.full[i], 1), mbarrier_init(&s.empty[i], readers);
+    for (int i = 0; i < kSlots; ++i) mbarrier_init(&s.full[i], 1), mbarrier_init(&s.empty[i], readers);
     fence_mbarrier_init();
   }
 }
 
 // sum = the consumer's 64 rows of a times b over `steps` tiles of k. One product is under way while the next is issued; then the
 // slot before is given back: release(slot index), by each warp.
-template <Along kAlongA, Along kAlongB, class T, int kTileN, class Release>
-__device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<T, kTileN>& s, Slot& slot, int steps, int consumer, Release release) {
+template <Along kAlongA, Along kAlongB, class T, int kTileN, int kSlots, class Release>
+__device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<T, kTileN, kSlots>& s, Slot<kSlots>& slot, int steps, int consumer,
+                              Release release) {
   const uint64_t a0 = operand_descriptor(s.a[0] + consumer * 64 * kPerLine<T>), b0 = operand_descriptor(s.b[0]);
   int before = 0;
   for (int step = 0; step < steps; ++step) {
@@ -103,6 +105,24 @@ __device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<T, kTileN>& s, Slot
   }
   wgmma_wait<0>(sum);
   release(before);
+}
+
+// How much of k a block sums, for tiles of 128 x 128.
+template <class T>
+int part_of_k(int64_t groups, int64_t m, int64_t n, int64_t k, SplitK split) {
+  constexpr int kDepth = kPerLine<T>;
+  constexpr int64_t kFill = 132;  // multiprocessors of an H100
+  constexpr int kLeast = 8;       // tiles of k that are worth a block
+  const int64_t tiles = groups * ceil_div(m, kTileM) * ceil_div(n, kTileM);
+  const int64_t most = split == SplitK::never ? 1 : std::max<int64_t>(k / (kLeast * kDepth), 1);
+  return int(ceil_div(ceil_div(k, std::clamp<int64_t>(2 * kFill / tiles, 1, most)), kDepth)) * kDepth;
+}
+
+// Half of a tile at least: for less, version 6 has smaller ones.
+template <class T>
+bool fits_wgmma(const MatrixProduct<T>& p) {
+  const MatmulParams& s = p.shape;
+  return s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
 }
 
 }  // namespace

@@ -54,6 +54,17 @@ TEST_CASE("persistent matmul: all transposes, ragged, batched, accumulated, more
   check_matmul<BFloat16>({1, 300, 72, 328, false, false}, Inputs::normal, 8);
   check_matmul<BFloat16>({67, 136, 64, 8, false, true}, Inputs::integers, 8);  // 66 pairs of blocks
 }
+TEST_CASE("persistent matmul: tiles of 192 and of 256 columns, where they are fewer rounds") {
+  for (int64_t n : {12600, 13000})
+    for (bool tb : {false, true}) check_matmul<BFloat16>({1, 136, n, 16, false, tb}, Inputs::integers, 8);
+}
+TEST_CASE("wgmma and persistent matmul copy lines that are not aligned") {
+  for (bool ta : {false, true})
+    for (bool tb : {false, true}) {
+      check_matmul<BFloat16>({2, 133, 72, 67, ta, tb}, Inputs::integers, 8);
+      check_matmul<BFloat16>({2, 67, 71, 75, ta, tb}, Inputs::integers, 7);
+    }
+}
 TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
   check_linear(7, {136, 72, 80, Activation::relu});
   check_linear(8, {136, 136, 136, Activation::relu});
