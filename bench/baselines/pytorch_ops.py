@@ -118,7 +118,7 @@ def attention(case, a):
             return None
         dy, q = (x.view(b, t, heads, dim).transpose(1, 2) for x in a[3:5])
         k, v = (x.view(b, keys, kv, dim).transpose(1, 2) for x in a[5:7])
-        leaves = [x.detach().requires_grad_() for x in (q, k, v)]
+        leaves = [x.detach().clone().requires_grad_() for x in (q, k, v)]  # the arguments are written anew
 
         @functools.cache
         def output():

@@ -1,43 +1,15 @@
 // TMA: boxes, swizzles, zero fill, im2col and multicast against plain loops that say where each element belongs; planted misuse.
-#include "kernels/common/tma.h"
 
 #include <vector>
 
 #include "kernels/common/half.h"
+#include "tests/kernels/hopper_kernels.cuh"
 #include "tests/kernels/planted.h"
 
 using namespace graft;
 using namespace graft::emu;
 
 namespace {
-
-struct Buffer {
-  alignas(1024) float data[4096];
-  uint64_t b;
-};
-constexpr size_t kBytes = aligned_shared_bytes<Buffer>;
-
-// Loads one box and copies shared memory out as it is.
-template <int kRank, bool kIm2col>
-__global__ void load_box(float* out, const __grid_constant__ TensorMap map, int bytes, int c0, int c1, int c2, int c3, int c4,
-                         int o0, int o1) {
-  auto& s = aligned_shared<Buffer>();
-  if (threadIdx.x == 0) {
-    mbarrier_init(&s.b, 1);
-    fence_mbarrier_init();
-    mbarrier_arrive_expect(&s.b, bytes);
-    if constexpr (kIm2col && kRank == 3) tma_load_im2col(s.data, map, &s.b, c0, c1, c2, o0);
-    else if constexpr (kIm2col) tma_load_im2col(s.data, map, &s.b, c0, c1, c2, c3, o0, o1);
-    else if constexpr (kRank == 1) tma_load(s.data, map, &s.b, c0);
-    else if constexpr (kRank == 2) tma_load(s.data, map, &s.b, c0, c1);
-    else if constexpr (kRank == 3) tma_load(s.data, map, &s.b, c0, c1, c2);
-    else if constexpr (kRank == 4) tma_load(s.data, map, &s.b, c0, c1, c2, c3);
-    else tma_load(s.data, map, &s.b, c0, c1, c2, c3, c4);
-  }
-  __syncthreads();
-  mbarrier_wait(&s.b, 0);
-  for (int i = int(threadIdx.x); i < bytes / 4; i += int(blockDim.x)) out[i] = s.data[i];
-}
 
 // Where byte `b` of a box lies, written down from the tables of the PTX ISA: rows of 8, 4, 2 chunks of 16 bytes.
 int place_in(int b, Swizzle s) {
@@ -115,50 +87,6 @@ void check_im2col(int stride, int dilation, Swizzle swizzle) {
                   (inside ? x[size_t(((n * kH + h) * kW + w) * kC + 8 + k)] : 0.0f));
           }
       }
-}
-
-// Doubles a tile of x, through shared memory and back, with stores in two groups.
-__global__ void double_tiles(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y) {
-  auto& s = aligned_shared<Buffer>();
-  const int i0 = int(blockIdx.y) * 8, j0 = int(blockIdx.x) * 32;
-  if (threadIdx.x == 0) {
-    mbarrier_init(&s.b, 1);
-    fence_mbarrier_init();
-    mbarrier_arrive_expect(&s.b, 2 * 1024);
-    tma_load(s.data, x, &s.b, j0, i0);
-    tma_load(s.data + 256, x, &s.b, j0, i0 + 16);
-  }
-  __syncthreads();
-  mbarrier_wait(&s.b, 0);
-  for (int i = int(threadIdx.x); i < 512; i += int(blockDim.x)) s.data[i] *= 2;
-  fence_async();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    tma_store(y, s.data, j0, i0);
-    tma_store_commit();
-    tma_store(y, s.data + 256, j0, i0 + 16);
-    tma_store_commit();
-    tma_store_wait_read<1>();
-    s.data[0] = -1;  // its source has been read
-    tma_store_wait<0>();
-  }
-}
-
-// Each block of a pair loads half of the tile and sends it to both.
-__global__ void multicast(float* out, const __grid_constant__ TensorMap map) {
-  auto& s = aligned_shared<Buffer>();
-  if (threadIdx.x == 0) {
-    mbarrier_init(&s.b, 1);
-    fence_mbarrier_init();
-  }
-  cluster_sync();
-  if (threadIdx.x == 0) {
-    mbarrier_arrive_expect(&s.b, 2 * 1024);
-    tma_load_multicast(s.data + 256 * cluster_rank(), map, &s.b, 3, 0, 8 * cluster_rank());
-  }
-  mbarrier_wait(&s.b, 0);
-  for (int i = int(threadIdx.x); i < 512; i += int(blockDim.x)) out[blockIdx.x * 512 + i] = s.data[i];
-  cluster_sync();
 }
 
 // Planted bugs, on the 64 floats of the test as a tensor of 8 x 8 in boxes of 4 x 4.

@@ -1,78 +1,16 @@
 // wgmma: operands as TMA lays them down, in every majorness and swizzle, against plain products of small integers (exact); planted
 // misuse.
-#include "kernels/common/wgmma.h"
 
 #include <vector>
 
 #include "kernels/common/philox.h"
+#include "tests/kernels/hopper_kernels.cuh"
 #include "tests/kernels/planted.h"
 
 using namespace graft;
 using namespace graft::emu;
 
 namespace {
-
-constexpr int kLines = 128;  // bytes of k in a tile
-
-template <int kRows>
-struct alignas(1024) Tile {
-  std::byte bytes[kRows * kLines];
-};
-template <int kN>
-struct Tiles {
-  Tile<64> a;
-  Tile<kN> b;
-  uint64_t full;
-};
-
-// Boxes of a tile of kRows of m or n by 128 bytes of k: rows of `width` bytes along k, or along m (n).
-template <Major kMajor, int kRows, class T>
-__device__ void load(Tile<kRows>& tile, const TensorMap& map, uint64_t* b, int width) {
-  const int per_width = width / int(sizeof(T)), depth = kLines / int(sizeof(T));
-  if (kMajor == Major::k)
-    for (int i = 0; i < kLines / width; ++i) tma_load(tile.bytes + i * kRows * width, map, b, i * per_width, 0);
-  else
-    for (int i = 0; i < kRows / per_width; ++i) tma_load(tile.bytes + i * depth * width, map, b, i * per_width, 0);
-}
-// The operand of step `step`, 32 bytes of k.
-template <Major kMajor, int kRows, class T>
-__device__ uint64_t operand(const Tile<kRows>& tile, Swizzle swizzle, int step) {
-  const int width = swizzle_bytes(swizzle), depth = kLines / int(sizeof(T)), per_step = 32 / int(sizeof(T));
-  if (kMajor == Major::k)
-    return matrix_descriptor(tile.bytes + step * 32 / width * kRows * width + step * 32 % width, swizzle, 16, 8 * width);
-  return matrix_descriptor(tile.bytes + step * per_step * width, swizzle, depth * width, 8 * width);
-}
-
-// d[64, n] = a b, and once more d += a b, over 128 bytes of k.
-template <class T, Major kA, Major kB, int kN>
-__global__ void __launch_bounds__(128)
-    product(float* out, const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, Swizzle swizzle) {
-  auto& s = aligned_shared<Tiles<kN>>();
-  if (threadIdx.x == 0) {
-    mbarrier_init(&s.full, 1);
-    fence_mbarrier_init();
-    mbarrier_arrive_expect(&s.full, int(sizeof(s.a) + sizeof(s.b)));
-    load<kA, 64, T>(s.a, a, &s.full, swizzle_bytes(swizzle));
-    load<kB, kN, T>(s.b, b, &s.full, swizzle_bytes(swizzle));
-  }
-  __syncthreads();
-  mbarrier_wait(&s.full, 0);
-  float d[kN / 2];
-  wgmma_fence(d);
-  for (int step = 0; step < 4; ++step)
-    wgmma<T, kA, kB>(d, operand<kA, 64, T>(s.a, swizzle, step), operand<kB, kN, T>(s.b, swizzle, step), step > 0);
-  wgmma_commit();
-  for (int step = 0; step < 4; ++step)
-    wgmma<T, kA, kB>(d, operand<kA, 64, T>(s.a, swizzle, step), operand<kB, kN, T>(s.b, swizzle, step), true);
-  wgmma_commit();
-  wgmma_wait<1>(d);
-  wgmma_wait<0>(d);
-  const int warp = int(threadIdx.x) / 32, g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
-  for (int i = 0; i < kN / 2; ++i) {
-    const int row = 16 * warp + g + 8 * (i / 2 % 2), column = 8 * (i / 4) + 2 * t + i % 2;
-    out[row * kN + column] = d[i];
-  }
-}
 
 template <class T>
 struct Matrix {
@@ -121,40 +59,6 @@ void check_product() {
   }
 }
 
-// a from registers or shared memory, both without a swizzle, placed by hand: chunks of 8 x 16 bytes.
-template <Major kMajor, bool kRegisters>
-__global__ void __launch_bounds__(128) without_swizzle(float* out, const BFloat16* a, const BFloat16* b) {
-  struct alignas(128) Smem {
-    uint16_t a[64 * 16], b[32 * 16];
-  };
-  auto& s = shared<Smem>();
-  const auto place = [](int i, int k, int rows) {
-    return kMajor == Major::k ? i / 8 * 128 + k / 8 * 64 + i % 8 * 8 + k % 8 : i / 8 * 64 + k / 8 * (rows * 8) + k % 8 * 8 + i % 8;
-  };
-  const int t = int(threadIdx.x);
-  for (int i = t; i < 64 * 16; i += 128) s.a[place(i / 16, i % 16, 64)] = a[i].bits;
-  for (int i = t; i < 32 * 16; i += 128) s.b[place(i / 16, i % 16, 32)] = b[i].bits;
-  fence_async();
-  __syncthreads();
-  const auto descriptor = [&](const uint16_t* p, int rows) {
-    return kMajor == Major::k ? matrix_descriptor(p, Swizzle::none, 128, 256) : matrix_descriptor(p, Swizzle::none, rows * 16, 128);
-  };
-  const int row = t / 32 * 16 + t % 32 / 4, q = t % 4 * 2;
-  float d[16] = {};
-  uint32_t ra[4];
-  for (int r = 0; r < 4; ++r)
-    for (int e = 0; e < 2; ++e) {
-      const uint32_t bits = a[(row + r % 2 * 8) * 16 + q + r / 2 * 8 + e].bits;
-      ra[r] = e ? ra[r] | bits << 16 : bits;
-    }
-  wgmma_fence(d);
-  if constexpr (kRegisters) wgmma<BFloat16, kMajor>(d, ra, descriptor(s.b, 32), false);
-  else wgmma<BFloat16, kMajor, kMajor>(d, descriptor(s.a, 64), descriptor(s.b, 32), false);
-  wgmma_commit();
-  wgmma_wait<0>(d);
-  for (int i = 0; i < 16; ++i) out[(row + i / 2 % 2 * 8) * 32 + i / 4 * 8 + q + i % 2] = d[i];
-}
-
 template <Major kMajor, bool kRegisters>
 void check_without_swizzle() {
   std::vector<BFloat16> a, b;
@@ -171,27 +75,6 @@ void check_without_swizzle() {
       wrong += out[size_t(i * 32 + j)] != sum;
     }
   CHECK(wrong == 0);
-}
-
-// tf32, a from registers.
-__global__ void __launch_bounds__(128) tf32_registers(float* out, const float* a, const float* b) {
-  struct alignas(128) Smem {
-    float b[16 * 8];
-  };
-  auto& s = shared<Smem>();
-  const int t = int(threadIdx.x);
-  s.b[t / 64 * 64 + t % 8 / 4 * 32 + t / 8 % 8 * 4 + t % 4] = b[t];  // chunks of 8 n x 4 k
-  fence_async();
-  __syncthreads();
-  const int row = t / 32 * 16 + t % 32 / 4, q = t % 4;
-  uint32_t ra[4];
-  for (int r = 0; r < 4; ++r) ra[r] = to_tf32(a[(row + r % 2 * 8) * 8 + q + r / 2 * 4]);
-  float d[8];
-  wgmma_fence(d);
-  wgmma<float, Major::k>(d, ra, matrix_descriptor(s.b, Swizzle::none, 128, 256), false);
-  wgmma_commit();
-  wgmma_wait<0>(d);
-  for (int i = 0; i < 8; ++i) out[(row + i / 2 % 2 * 8) * 16 + i / 4 * 8 + 2 * q + i % 2] = d[i];
 }
 
 struct alignas(1024) Operands {

@@ -126,11 +126,11 @@ T __shfl_xor_sync(unsigned mask, T v, int with, int width = 32, graft::emu::Wher
 template <class T>
 T __shfl_down_sync(unsigned mask, T v, unsigned by, int width = 32, graft::emu::Where w = graft::emu::Where::current()) {
   const int lane = graft::emu::lane();
-  return graft::emu::shuffle(mask, v, graft::emu::in_group(lane + int(by), width, lane), w);
+  return graft::emu::shuffle(mask, v, graft::emu::in_group(lane + int(by % 32), width, lane), w);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32, graft::emu::Where w = graft::emu::Where::current()) {
-  const int lane = graft::emu::lane(), source = lane - int(by);
+  const int lane = graft::emu::lane(), source = lane - int(by % 32);  // its lower five bits count
   return graft::emu::shuffle(mask, v, source < lane / width * width ? lane : source, w);
 }
 
