@@ -243,20 +243,10 @@ void run(Context& context, const ForwardProblem<BFloat16>& in) {
          rows_of(in.v, p, p.keys, p.kv_heads, kKeys));
 }
 
-#if defined(__CUDACC__)
-bool on_hopper() {
-  int device = 0, major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9;
-}
-#else
-bool on_hopper() { return true; }
-#endif
-
 }  // namespace
 
 bool supports_wgmma(const ForwardProblem<BFloat16>& in) {
-  return (in.p.head_dim == 64 || in.p.head_dim == 128) && in.p.keys > 0 && supports_mma(in) && on_hopper();
+  return (in.p.head_dim == 64 || in.p.head_dim == 128) && in.p.keys > 0 && supports_mma(in) && device_is_hopper();
 }
 
 void wgmma_forward(Context& context, const ForwardProblem<BFloat16>& in) {
