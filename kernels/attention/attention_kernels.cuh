@@ -5,7 +5,7 @@
 // | v1 row by row | all | a warp a row, a lane a key: scores in registers, one exchange by shuffles a key, no shared memory |
 // | v2 tiled | head_dim 32, 64, 128 | tiled_kernels.cuh: online softmax over tiles: k and v are read once for 32 or 64 queries |
 // | v3 mma | bf16, head_dim 32, 64, 128, arrays at 16 bytes | mma_*_kernels.cuh: tensor cores, scores that never leave registers |
-// | v4 wgmma | forward in bf16, sm_90, head_dim 64, 128 | wgmma_forward_kernels.cuh: TMA ring, producer and consumers, ping-pong |
+// | v4 wgmma | bf16, sm_90, head_dim 64, 128 | wgmma_*_kernels.cuh: TMA ring, producer and consumers, ping-pong |
 // | v5 register tile | fp32, head_dim 32, 64, 128, arrays at 16 bytes | register_tile_*.cuh: 8 x 4 scores a thread, float4 reads |
 //
 // Backward has no atomics: one pass whose rows are queries makes dq, one whose rows are keys makes dk and dv (heads.cuh). So
@@ -213,6 +213,7 @@ constexpr Rung<AttentionBackward<BFloat16>> kBackwardBf16[] = {
     kBackwardV1<BFloat16>,
     kBackwardV2<BFloat16>,
     {{3, "mma"}, accepts_backward<BFloat16, supports_mma>, backward<BFloat16, mma_backward>},
+    {{4, "wgmma"}, accepts_backward<BFloat16, supports_wgmma>, backward<BFloat16, wgmma_backward>},
 };
 
 }  // namespace

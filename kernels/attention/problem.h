@@ -57,8 +57,11 @@ void register_tile_backward(Context&, const BackwardProblem<float>&);
 bool supports_mma(const ForwardProblem<BFloat16>&);
 bool supports_mma(const BackwardProblem<BFloat16>&);
 void mma_forward(Context&, const ForwardProblem<BFloat16>&);
-bool supports_wgmma(const ForwardProblem<BFloat16>&);
-void wgmma_forward(Context&, const ForwardProblem<BFloat16>&);
 void mma_backward(Context&, const BackwardProblem<BFloat16>&);
+
+bool supports_wgmma(const ForwardProblem<BFloat16>&);
+bool supports_wgmma(const BackwardProblem<BFloat16>&);
+void wgmma_forward(Context&, const ForwardProblem<BFloat16>&);
+void wgmma_backward(Context&, const BackwardProblem<BFloat16>&);
 
 }  // namespace graft::GRAFT_GPU

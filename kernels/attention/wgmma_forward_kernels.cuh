@@ -11,76 +11,26 @@
 //                its softmax, which at head_dim 64 takes as long (one exp2 for 4 x 64 products)
 // Tiles are taken from the last to the first, so that masks are met before the main loop is in swing. Padding that lies in a
 // tile beside keys is replaced by zeros in shared memory: P is zero there, but 0 NaN is not.
-#include "kernels/attention/mma_tile.cuh"
-#include "kernels/attention/online_softmax.cuh"
-#include "kernels/common/launch.h"
-#include "kernels/common/wgmma.h"
+#include "kernels/attention/wgmma_tile.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kConsumers = 2, kWarpgroup = 128, kThreads = kWarpgroup * (kConsumers + 1);
-constexpr int kQueries = 64, kKeys = 128, kSlots = 4;  // of a consumer; of a tile
-constexpr int kBoxFeatures = 64;                       // 128 bytes, the widest swizzle
+constexpr int kKeys = 128, kSlots = 4;  // of a tile; of the ring
 
 template <int kDim>
 struct alignas(1024) Smem {
-  static constexpr int kBoxes = kDim / kBoxFeatures;
-  BFloat16 q[kConsumers][kBoxes][kQueries][kBoxFeatures];
-  BFloat16 ring[kSlots][kBoxes][kKeys][kBoxFeatures];  // k, then k and v in turns: as they are used
+  WgmmaTile<kDim, kGroupRows> q[kConsumers];
+  WgmmaTile<kDim, kKeys> ring[kSlots];  // k, then k and v in turns: as they are used
   uint64_t q_full, full[kSlots], empty[kSlots];
 };
 
-// Named barriers; 0 is __syncthreads.
-constexpr int kTurn = 1, kBoth = kTurn + kConsumers, kOwn = kBoth + 1;
-
-#if defined(GRAFT_SM_90A)
-// d = or += 64 rows of q times all rows of k.
 template <int kDim>
-__device__ void multiply_scores(float (&d)[kKeys / 2], const BFloat16* q, const BFloat16* k) {
-#pragma unroll
-  for (int f = 0; f < kDim; f += 16) {
-    const int box = f / kBoxFeatures, in_box = f % kBoxFeatures;
-    wgmma<BFloat16, Major::k, Major::k>(d, matrix_descriptor(q + box * kQueries * kBoxFeatures + in_box, Swizzle::b128, 16, 1024),
-                                        matrix_descriptor(k + box * kKeys * kBoxFeatures + in_box, Swizzle::b128, 16, 1024), f > 0);
-  }
-  wgmma_commit();
-}
-
-template <int kDim>
-__device__ void add_values(float (&d)[kDim / 2], const uint32_t (&prob)[kKeys / 16][4], const BFloat16* v) {
-#pragma unroll
-  for (int j = 0; j < kKeys / 16; ++j)
-    wgmma<BFloat16, Major::mn>(d, prob[j],
-                               matrix_descriptor(v + 16 * j * kBoxFeatures, Swizzle::b128, kKeys * kBoxFeatures * 2, 1024), true);
-  wgmma_commit();
-}
-
-// Rows of v from `from` on, by all consumers.
-template <int kDim>
-__device__ void clear_padding(BFloat16 (&v)[kDim / kBoxFeatures][kKeys][kBoxFeatures], int from) {
-  if (from >= kKeys) return;
-  constexpr int kChunks = kDim / 8;
-  for (int at = int(threadIdx.x); at < (kKeys - from) * kChunks; at += kConsumers * kWarpgroup) {
-    const int row = from + at / kChunks, chunk = at % kChunks;
-    *reinterpret_cast<uint4*>(&v[chunk / 8][row][chunk % 8 * 8]) = make_uint4(0, 0, 0, 0);
-  }
-  fence_async();
-  named_barrier_sync(kBoth, kConsumers * kWarpgroup);
-}
-
-template <class T, int kA, int kB>
-__device__ auto& flat(T (&x)[kA][kB][4]) {
-  return reinterpret_cast<T(&)[kA * kB * 4]>(x);
-}
-#endif
-
-template <int kDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kWgmmaThreads, 1)
     attention_forward_v4(ForwardProblem<BFloat16> in, const __grid_constant__ TensorMap map_q,
                          const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v) {
 #if defined(GRAFT_SM_90A)
-  constexpr int kBoxes = Smem<kDim>::kBoxes, kTileBytes = kDim * kKeys * 2, kRows = kConsumers * kQueries;
+  constexpr int kBoxes = kDim / kBoxFeatures, kTileBytes = kDim * kKeys * 2, kRows = kConsumers * kGroupRows;
   auto& s = aligned_shared<Smem<kDim>>();
   const AttentionParams& p = in.p;
   const int tiles = int(ceil_div(p.queries, kRows)), i0 = (tiles - 1 - int(blockIdx.x % unsigned(tiles))) * kRows;
@@ -106,9 +56,9 @@ __global__ void __launch_bounds__(kThreads, 1)
     registers_decrease<24>();
     if (int(threadIdx.x) != kConsumers * kWarpgroup || steps == 0) return;
     const int kv = h / int(p.group());
-    mbarrier_arrive_expect(&s.q_full, kConsumers * kQueries * kDim * 2);
+    mbarrier_arrive_expect(&s.q_full, kConsumers * kGroupRows * kDim * 2);
     for (int w = 0; w < kConsumers; ++w)
-      for (int box = 0; box < kBoxes; ++box) tma_load(s.q[w][box], map_q, &s.q_full, box * kBoxFeatures, h, i0 + w * kQueries, b);
+      for (int box = 0; box < kBoxes; ++box) tma_load(s.q[w][box], map_q, &s.q_full, box * kBoxFeatures, h, i0 + w * kGroupRows, b);
     int slot = 0;
     const auto load = [&](const TensorMap& map, int tile) {
       const int at = slot % kSlots;
@@ -128,7 +78,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   registers_increase<240>();
   const int thread = int(threadIdx.x) % kWarpgroup, lane = thread % 32, g = lane / 4, t = lane % 4, warp_row = thread / 32 * 16;
-  const int row0 = i0 + warpgroup * kQueries + warp_row;  // of the warp
+  const int row0 = i0 + warpgroup * kGroupRows + warp_row;  // of the warp
   const WarpView view(mask, row0, min(row0 + 16, end));
   int slot = 0;
   const auto take = [&] {  // the next slot of the ring, full
@@ -158,34 +108,27 @@ __global__ void __launch_bounds__(kThreads, 1)
           if (8 * n + e < from || 8 * n + e >= to) score[0][n][2 * half + e] = -INFINITY;
     }
   };
-  const auto round_probabilities = [&] {
-#pragma unroll
-    for (int j = 0; j < kKeys / 16; ++j)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        prob[j][i] = pack_bf16(score[0][2 * j + i / 2][i % 2 * 2], score[0][2 * j + i / 2][i % 2 * 2 + 1]);
-  };
 
   if (steps > 0) {
-    const BFloat16* const q = s.q[warpgroup][0][0];
+    const auto& q = s.q[warpgroup];
     const int padding = count < p.keys ? count - (first + steps - 1) * kKeys : kKeys;       // where it begins in the first tile
     if (warpgroup == 1 && steps > 1) named_barrier_arrive(kTurn, kConsumers * kWarpgroup);  // the first turn is the other's
     mbarrier_wait(&s.q_full, 0);
     const int k_slot = take();
     wgmma_fence(flat(score));
-    multiply_scores<kDim>(flat(score), q, s.ring[k_slot][0][0]);
+    multiply_rows<kDim, kKeys>(flat(score), q, s.ring[k_slot]);
     wgmma_wait<0>(flat(score));
     release(k_slot);
     hide((first + steps - 1) * kKeys);
     softmax.update(score, faded, scale_log2);
-    round_probabilities();
+    round_weights<kKeys>(prob, score);
     for (int tile = first + steps - 2; tile >= first; --tile) {
       const int next_k = take(), v_slot = take();
-      if (tile == first + steps - 2) clear_padding<kDim>(s.ring[v_slot], padding);
+      if (tile == first + steps - 2) clear_padding<kDim, kKeys>(s.ring[v_slot], padding);
       named_barrier_sync(kTurn + warpgroup, kConsumers * kWarpgroup);
       wgmma_fence(flat(score), flat(acc));
-      multiply_scores<kDim>(flat(score), q, s.ring[next_k][0][0]);
-      add_values<kDim>(flat(acc), prob, s.ring[v_slot][0][0]);
+      multiply_rows<kDim, kKeys>(flat(score), q, s.ring[next_k]);
+      add_weighted_rows<kDim, kKeys>(flat(acc), prob, s.ring[v_slot]);
       if (warpgroup == 0 || tile > first) named_barrier_arrive(kTurn + 1 - warpgroup, kConsumers * kWarpgroup);
       wgmma_wait<1>(flat(score));
       release(next_k);
@@ -199,12 +142,12 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
           for (int e = 0; e < 4; ++e) acc[0][n][e] *= faded[0][e / 2];
       }
-      round_probabilities();
+      round_weights<kKeys>(prob, score);
     }
     const int v_slot = take();
-    if (steps == 1) clear_padding<kDim>(s.ring[v_slot], padding);
+    if (steps == 1) clear_padding<kDim, kKeys>(s.ring[v_slot], padding);
     wgmma_fence(flat(acc));
-    add_values<kDim>(flat(acc), prob, s.ring[v_slot][0][0]);
+    add_weighted_rows<kDim, kKeys>(flat(acc), prob, s.ring[v_slot]);
     wgmma_wait<0>(flat(acc));
   }
 
@@ -218,28 +161,17 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (t == 0 && i < end) in.lse[(int64_t(b) * p.heads + h) * p.queries + i] = row.lse;
   }
   named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // the queries, which all four warps multiplied, are overwritten
-  MmaTile<kDim>::template store<1>(query_head(in.y, p, b, h), i0 + warpgroup * kQueries, end, s.q[warpgroup][0][0], warp_row,
+  MmaTile<kDim>::template store<1>(query_head(in.y, p, b, h), i0 + warpgroup * kGroupRows, end, s.q[warpgroup][0][0], warp_row,
                                    [&](int, int n, int e) { return by[e / 2] == 0 ? 0 : acc[0][n][e] * by[e / 2]; });
 #endif
-}
-
-TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int rows) {
-  const int64_t row = heads * p.head_dim * 2;
-  return tensor_map(TiledTensor{.data = x,
-                                .dtype = DType::bf16,
-                                .rank = 4,
-                                .size = {p.head_dim, heads, length, p.batch},
-                                .stride = {p.head_dim * 2, row, length * row},
-                                .box = {kBoxFeatures, 1, rows, 1},
-                                .swizzle = Swizzle::b128});
 }
 
 template <int kDim>
 void run(Context& context, const ForwardProblem<BFloat16>& in) {
   const AttentionParams& p = in.p;
-  const int64_t blocks = p.batch * p.heads * ceil_div(p.queries, kConsumers * kQueries);
-  launch(attention_forward_v4<kDim>, dim3(unsigned(blocks)), kThreads, aligned_shared_bytes<Smem<kDim>>, context, in,
-         rows_of(in.q, p, p.queries, p.heads, kQueries), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
+  const int64_t blocks = p.batch * p.heads * ceil_div(p.queries, kConsumers * kGroupRows);
+  launch(attention_forward_v4<kDim>, dim3(unsigned(blocks)), kWgmmaThreads, aligned_shared_bytes<Smem<kDim>>, context, in,
+         rows_of(in.q, p, p.queries, p.heads, kGroupRows), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
          rows_of(in.v, p, p.keys, p.kv_heads, kKeys));
 }
 

@@ -221,7 +221,6 @@ void check_golden(const Sizes& s, double scale, const std::function<Tensor(const
     try {
       run.forward_on_emu(context);
       expect<T>("y", run.y, exact.y, 512, 3, terms.y);
-      if (version.number == 4) context.set_version(Op::attention, 3);  // which has no backward
       run.backward_on_emu(context);
       expect<T>("dq", run.dq, exact.dq, 512, 3, terms.dq);
       expect<T>("dk", run.dk, exact.dk, 512, 3, terms.dk);
@@ -283,6 +282,7 @@ TEST_CASE("versions attention: rings of tiles go round") {
     check_versions<BFloat16>({1, 130, 650, 1, 1, dim}, 3);
     check_versions<BFloat16>({1, 300, 420, 1, 1, dim, true}, 3);
     check_versions<BFloat16>({2, 129, 530, 1, 1, dim, true, 300, {530, 470}}, 3);
+    check_versions<BFloat16>({1, 200, 150, 4, 2, dim, true}, 3);  // two query heads in the ring of a key head
   }
 }
 
@@ -307,4 +307,40 @@ TEST_CASE("versions attention: no version but the first takes any head_dim") {
     CHECK_THROWS_AS(run.forward_on_emu(context), ConfigError);
     CHECK_THROWS_AS(run.backward_on_emu(context), ConfigError);
   }
+}
+
+TEST_CASE("versions attention: on Hopper wants head_dim 64 or 128, a key, and rows at 16 bytes") {
+  Context context(1);
+  context.set_version(Op::attention, 4);
+  const auto runs = [&](const Sizes& s, bool aligned) {
+    Problem<BFloat16> x(s);
+    x.lse = Array<float>(x.lse.n, 5);
+    const AttentionParams& p = x.p;
+    BFloat16* const q = x.q.v.data() + (aligned ? 0 : 1);
+    bool forward = true, backward = true;
+    const auto find = [](Pass pass, const std::type_info& type) {
+      return find_kernel(Op::attention, pass, Backend::emu, DType::bf16, type);
+    };
+    try {
+      reinterpret_cast<AttentionForward<BFloat16>*>(find(Pass::forward, typeid(AttentionForward<BFloat16>)))(
+          context, x.y.v.data(), x.lse.v.data(), q, x.k.v.data(), x.v.v.data(), nullptr, p);
+    } catch (const ConfigError&) {
+      forward = false;
+    }
+    x.y = Array<BFloat16>(x.y.n, 6);
+    try {
+      reinterpret_cast<AttentionBackward<BFloat16>*>(find(Pass::backward, typeid(AttentionBackward<BFloat16>)))(
+          context, x.dq.v.data(), x.dk.v.data(), x.dv.v.data(), x.dy.v.data(), q, x.k.v.data(), x.v.v.data(), x.y.v.data(),
+          x.lse.v.data(), nullptr, p);
+    } catch (const ConfigError&) {
+      backward = false;
+    }
+    CHECK(forward == backward);
+    return forward;
+  };
+  CHECK(runs({1, 3, 2, 1, 1, 64}, true));
+  CHECK(runs({1, 3, 2, 1, 1, 128}, true));
+  CHECK_FALSE(runs({1, 3, 2, 1, 1, 32}, true));
+  CHECK_FALSE(runs({1, 3, 0, 1, 1, 64}, true));
+  CHECK_FALSE(runs({1, 3, 2, 1, 1, 64}, false));
 }

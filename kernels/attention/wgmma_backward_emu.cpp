@@ -1,0 +1,1 @@
+#include "kernels/attention/wgmma_backward_kernels.cuh"

@@ -1,0 +1,292 @@
+// Version 4 of attention, backward: both passes of heads.cuh on Hopper, bf16 tensors, head_dim 64 and 128, no atomics.
+//
+// A block owns 128 rows, 64 for each of two consumer warpgroups; one thread of a third asks TMA for tiles of the stream, first
+// and second array in turns, through all query heads of a key head one after the other. A step is version 3's:
+//   score = own_first first^T, dp = own_second second^T    rows by rows of the stream
+//   P = exp(scale score - lse), dS = P (dp - delta)
+//   d_first += dS first, and for keys d_second += P second
+// That is 3 products for dq and 4 for dk and dv, 14 pairs head_dim flops, where one pass with atomics takes 5 products. What it
+// teaches:
+//   statistics   sums begin at -lse / scale and -delta instead of 0: they are loaded while the tensor cores finish the step
+//                before, take no registers of their own, and P is one multiplication and exp2
+//   registers    with keys as rows the scores are transposed, so P and dS are in registers what the next product takes. Own rows,
+//                too, are kept in registers where there is room: that halves what scores read of shared memory
+//   overlap      d_first of a step runs while the next begins, dp under exp2, d_second under dS; the warpgroups, which share the
+//                tensor cores, drift apart by themselves
+#include "kernels/attention/wgmma_tile.cuh"
+
+namespace graft::GRAFT_GPU {
+namespace {
+
+// 240 registers of a consumer: kStream of score and dp, kStream / 4 of each weight, kDim / 2 of each gradient and of each own
+// array.
+template <int kDim, Rows kRows>
+struct BackwardSizes {
+  static constexpr bool kKeys = kRows == Rows::keys;
+  static constexpr int kStream = 64, kSlots = 6;
+  static constexpr int kInRegisters = kDim == 64 ? 2 : kKeys ? 0 : 1;  // own arrays: of two, 24 bytes would be spilled
+};
+
+template <int kDim, Rows kRows>
+struct alignas(1024) BackwardShared {
+  using Sizes = BackwardSizes<kDim, kRows>;
+  WgmmaTile<kDim, kGroupRows> own_first[kConsumers], own_second[kConsumers];
+  WgmmaTile<kDim, Sizes::kStream> ring[Sizes::kSlots];  // first and second in turns
+  alignas(128) RowStatistics statistics[Sizes::kSlots / 2][Sizes::kStream];
+  uint64_t own_full, full[Sizes::kSlots], empty[Sizes::kSlots];
+};
+
+struct BackwardMaps {
+  TensorMap own_first, own_second, first, second, statistics;
+};
+
+#if defined(GRAFT_SM_90A)
+// The rows of a warpgroup as operand a: where they lie, or the fragments of a.
+template <int kDim, bool kInRegisters>
+struct OwnRows {
+  const WgmmaTile<kDim, kGroupRows>& tile;
+  __device__ explicit OwnRows(const WgmmaTile<kDim, kGroupRows>& t) : tile(t) {}
+  template <int kN>
+  __device__ void multiply(float (&d)[kN / 2], const WgmmaTile<kDim, kN>& b) const {
+    multiply_rows<kDim, kN>(d, tile, b, true);
+  }
+};
+template <int kDim>
+struct OwnRows<kDim, true> {
+  uint32_t a[kDim / 16][4];
+  __device__ explicit OwnRows(const WgmmaTile<kDim, kGroupRows>& tile) {
+    const int row = int(threadIdx.x) % kWarpgroup / 32 * 16 + int(threadIdx.x) % 16, half = int(threadIdx.x) % 32 / 16;
+#pragma unroll
+    for (int j = 0; j < kDim / 16; ++j) ldmatrix(a[j], &tile[j / 4][row][((2 * (j % 4) + half) ^ row % 8) * 8]);
+  }
+  template <int kN>
+  __device__ void multiply(float (&d)[kN / 2], const WgmmaTile<kDim, kN>& b) const {
+#pragma unroll
+    for (int j = 0; j < kDim / 16; ++j)
+      wgmma<BFloat16, Major::k>(d, a[j], matrix_descriptor(&b[j / 4][0][j % 4 * 16], Swizzle::b128, 16, 1024), true);
+    wgmma_commit();
+  }
+};
+#endif
+
+template <int kDim, Rows kRows>
+__global__ void __launch_bounds__(kWgmmaThreads, 1)
+    attention_backward_v4(Backward<BFloat16, kRows> in, const __grid_constant__ BackwardMaps maps) {
+#if defined(GRAFT_SM_90A)
+  using Sizes = BackwardSizes<kDim, kRows>;
+  constexpr bool kKeys = Sizes::kKeys;
+  constexpr int kStream = Sizes::kStream, kSlots = Sizes::kSlots, kBoxes = kDim / kBoxFeatures, kOwnRows = kConsumers * kGroupRows;
+  auto& s = aligned_shared<BackwardShared<kDim, kRows>>();
+  const AttentionParams& p = in.p;
+  // The rows with the longest stream first: with a causal mask the last queries, the first keys.
+  const int tiles = int(ceil_div(in.length(), kOwnRows)), tile = int(blockIdx.x % unsigned(tiles));
+  const int t0 = (kKeys ? tile : tiles - 1 - tile) * kOwnRows;
+  const int own = int(blockIdx.x / unsigned(tiles) % in.heads()), b = int(blockIdx.x / unsigned(tiles) / in.heads());
+  const int live = int(in.live(b)), end = min(t0 + kOwnRows, live);
+  const int count = int(kKeys ? p.queries : key_count(p, in.lengths, b));
+  const Band mask = band<kRows>(p, count);
+  const Span all = t0 < end ? Span{mask.seen(t0).begin, mask.seen(end - 1).end} : Span{0, 0};
+  const int first = all.begin / kStream, along = all.begin < all.end ? (all.end + kStream - 1) / kStream - first : 0;
+  const int steps = along * int(in.group());
+
+  if (threadIdx.x == 0) {
+    mbarrier_init(&s.own_full, 1);
+    for (int i = 0; i < kSlots; ++i) {
+      mbarrier_init(&s.full[i], 1);
+      mbarrier_init(&s.empty[i], kConsumers * kWarpgroup / 32);
+    }
+    fence_mbarrier_init();
+  }
+  __syncthreads();
+
+  const int warpgroup = int(threadIdx.x) / kWarpgroup;
+  if (warpgroup == kConsumers) {  // the producer
+    registers_decrease<24>();
+    if (int(threadIdx.x) != kConsumers * kWarpgroup || steps == 0) return;
+    mbarrier_arrive_expect(&s.own_full, 2 * kOwnRows * kDim * 2);
+    for (int w = 0; w < kConsumers; ++w)
+      for (int box = 0; box < kBoxes; ++box) {
+        tma_load(s.own_first[w][box], maps.own_first, &s.own_full, box * kBoxFeatures, own, t0 + w * kGroupRows, b);
+        tma_load(s.own_second[w][box], maps.own_second, &s.own_full, box * kBoxFeatures, own, t0 + w * kGroupRows, b);
+      }
+    int slot = 0;
+    for (int g = 0; g < int(in.group()); ++g) {
+      const int head = kKeys ? own * int(p.group()) + g : own / int(p.group());
+      for (int row = first * kStream; row < (first + along) * kStream; row += kStream)
+        for (int second = 0; second < 2; ++second, ++slot) {
+          const int at = slot % kSlots;
+          const bool with_statistics = kKeys && !second;
+          mbarrier_wait(&s.empty[at], slot / kSlots % 2 ^ 1);
+          mbarrier_arrive_expect(&s.full[at], kStream * kDim * 2 + (with_statistics ? kStream * int(sizeof(RowStatistics)) : 0));
+          for (int box = 0; box < kBoxes; ++box)
+            tma_load(s.ring[at][box], second ? maps.second : maps.first, &s.full[at], box * kBoxFeatures, head, row, b);
+          if (with_statistics) tma_load(s.statistics[at / 2], maps.statistics, &s.full[at], 2 * row, b * int(p.heads) + head);
+        }
+    }
+    return;
+  }
+
+  registers_increase<240>();
+  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4, warp_row = int(threadIdx.x) % kWarpgroup / 32 * 16;
+  const int group0 = t0 + warpgroup * kGroupRows, row0 = group0 + warp_row;  // of the warpgroup, of the warp
+  const WarpView view(mask, row0, min(row0 + 16, end)), group_view(mask, group0, min(group0 + kGroupRows, end));
+  int slot = 0;
+  const auto take = [&] {  // the next slot of the ring, full
+    const int at = slot % kSlots;
+    mbarrier_wait(&s.full[at], slot / kSlots % 2);
+    ++slot;
+    return at;
+  };
+  const auto release = [&](int at) {
+    __syncwarp();
+    if (lane == 0) mbarrier_arrive(&s.empty[at]);
+  };
+
+  const float scale_log2 = float(p.scale) * kLog2e, lse_to_score = -1 / float(p.scale);
+  float d_first[1][kDim / 8][4] = {}, d_second[1][kKeys ? kDim / 8 : 1][4] = {}, prob[1][kStream / 8][4], ds[1][kStream / 8][4];
+  uint32_t prob_weight[kStream / 16][4], ds_weight[kStream / 16][4];
+  if (steps > 0) {
+    float row_lse[2] = {}, row_delta[2] = {};
+    if constexpr (!kKeys) {
+      const RowStatistics* const rows = in.arrays(b, own, 0).statistics;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int i = row0 + 8 * half + g;
+        const RowStatistics r = i < end ? rows[i] : RowStatistics{INFINITY, 0};
+        row_lse[half] = r.lse * lse_to_score, row_delta[half] = -r.delta;
+      }
+    }
+    mbarrier_wait(&s.own_full, 0);
+    const OwnRows<kDim, (Sizes::kInRegisters > 1)> own_first(s.own_first[warpgroup]);
+    const OwnRows<kDim, (Sizes::kInRegisters > 0)> own_second(s.own_second[warpgroup]);
+    int pending = -1;  // the slot that d_first still reads
+    for (int step = 0; step < steps; ++step) {
+      const int s0 = (first + step % along) * kStream, at_first = take();
+      if (!kKeys && step == steps - 1) clear_padding<kDim, kStream>(s.ring[at_first], count < p.keys ? count - s0 : kStream);
+      if (group_view.nothing_in(s0, kStream)) {
+        wgmma_wait<0>(flat(d_first));
+        if (pending >= 0) release(pending);
+        pending = -1;
+        release(at_first);
+        release(take());
+        continue;
+      }
+#pragma unroll
+      for (int n = 0; n < kStream / 8; ++n) {
+        float4 columns;  // of two queries
+        if constexpr (kKeys) columns = reinterpret_cast<const float4*>(s.statistics[at_first / 2])[4 * n + t];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          prob[0][n][e] = kKeys ? (e % 2 ? columns.z : columns.x) * lse_to_score : row_lse[e / 2];
+          ds[0][n][e] = kKeys ? -(e % 2 ? columns.w : columns.y) : row_delta[e / 2];
+        }
+      }
+      wgmma_fence(flat(prob));
+      own_first.template multiply<kStream>(flat(prob), s.ring[at_first]);
+      const int at_second = take();
+      wgmma_fence(flat(ds));
+      own_second.template multiply<kStream>(flat(ds), s.ring[at_second]);
+      wgmma_wait<1>(flat(prob));
+      if (pending >= 0) release(pending);
+      pending = at_first;
+#pragma unroll
+      for (int n = 0; n < kStream / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) prob[0][n][e] = exp2_fast(prob[0][n][e] * scale_log2);
+      const bool everything = view.everything_in(s0, kStream);
+      const auto hide = [&](float(&x)[1][kStream / 8][4]) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const Span seen = mask.seen(row0 + 8 * half + g);
+          const int from = seen.begin - s0 - 2 * t, to = seen.end - s0 - 2 * t;
+#pragma unroll
+          for (int n = 0; n < kStream / 8; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e)
+              if (8 * n + e < from || 8 * n + e >= to) x[0][n][2 * half + e] = 0;
+        }
+      };
+      if (!everything) hide(prob);
+      if constexpr (kKeys) {
+        round_weights<kStream>(prob_weight, prob);
+        wgmma_fence(flat(d_second));
+        add_weighted_rows<kDim, kStream>(flat(d_second), prob_weight, s.ring[at_second]);
+        wgmma_wait<1>(flat(ds));
+      } else {
+        wgmma_wait<0>(flat(ds));
+        release(at_second);
+      }
+      if (!everything) hide(ds);  // 0 NaN is not 0
+#pragma unroll
+      for (int n = 0; n < kStream / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) ds[0][n][e] *= prob[0][n][e];
+      round_weights<kStream>(ds_weight, ds);
+      wgmma_fence(flat(d_first));
+      add_weighted_rows<kDim, kStream>(flat(d_first), ds_weight, s.ring[at_first]);
+      if constexpr (kKeys) {
+        wgmma_wait<1>(flat(d_second));
+        release(at_second);
+      }
+    }
+    wgmma_wait<0>(flat(d_first));
+  }
+
+  named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // own rows, which all four warps multiplied, are overwritten
+  const int length = int(in.length());
+  const auto live_row = [&](int e) { return row0 + e / 2 * 8 + g < live; };
+  MmaTile<kDim>::template store<1>(in.d_first(b, own), group0, length, s.own_first[warpgroup][0][0], warp_row,
+                                   [&](int, int n, int e) { return live_row(e) ? d_first[0][n][e] * float(p.scale) : 0; });
+  if constexpr (kKeys)
+    MmaTile<kDim>::template store<1>(in.d_second(b, own), group0, length, s.own_second[warpgroup][0][0], warp_row,
+                                     [&](int, int n, int e) { return live_row(e) ? d_second[0][n][e] : 0; });
+#endif
+}
+
+TensorMap statistics_map(const RowStatistics* rows, const AttentionParams& p, int queries) {
+  const int64_t padded = padded_queries(p);
+  return tensor_map(TiledTensor{.data = rows,
+                                .dtype = DType::f32,
+                                .rank = 2,
+                                .size = {2 * padded, p.batch * p.heads},
+                                .stride = {padded * int64_t(sizeof(RowStatistics))},
+                                .box = {2 * queries, 1}});
+}
+
+template <int kDim, Rows kRows>
+void run(Context& context, const BackwardProblem<BFloat16>& problem) {
+  const Backward<BFloat16, kRows> in{problem};
+  const AttentionParams& p = in.p;
+  constexpr int kStream = BackwardSizes<kDim, kRows>::kStream;
+  const int64_t blocks = p.batch * in.heads() * ceil_div(in.length(), kConsumers * kGroupRows);
+  const auto maps = [&](int query_rows, int key_rows) {
+    const TensorMap q = rows_of(in.q, p, p.queries, p.heads, query_rows), dy = rows_of(in.dy, p, p.queries, p.heads, query_rows),
+                    k = rows_of(in.k, p, p.keys, p.kv_heads, key_rows), v = rows_of(in.v, p, p.keys, p.kv_heads, key_rows),
+                    rows = statistics_map(in.rows, p, kStream);
+    return kRows == Rows::keys ? BackwardMaps{k, v, q, dy, rows} : BackwardMaps{q, dy, k, v, rows};
+  };
+  launch(attention_backward_v4<kDim, kRows>, dim3(unsigned(blocks)), kWgmmaThreads,
+         aligned_shared_bytes<BackwardShared<kDim, kRows>>, context, in,
+         kRows == Rows::keys ? maps(kStream, kGroupRows) : maps(kGroupRows, kStream));
+}
+template <int kDim>
+void run(Context& context, const BackwardProblem<BFloat16>& in) {
+  run<kDim, Rows::queries>(context, in);
+  run<kDim, Rows::keys>(context, in);
+}
+
+}  // namespace
+
+// TMA knows no empty tensor.
+bool supports_wgmma(const BackwardProblem<BFloat16>& in) {
+  const AttentionParams& p = in.p;
+  return (p.head_dim == 64 || p.head_dim == 128) && p.batch > 0 && p.queries > 0 && p.keys > 0 && supports_mma(in) &&
+         device_is_hopper();
+}
+
+void wgmma_backward(Context& context, const BackwardProblem<BFloat16>& in) {
+  if (in.p.head_dim == 64) run<64>(context, in);
+  else run<128>(context, in);
+}
+
+}  // namespace graft::GRAFT_GPU

@@ -1,0 +1,87 @@
+// Tiles of bf16 rows in shared memory as TMA lays them, and the products that wgmma makes of them: what version 4 forward and
+// backward share. A tile is boxes of 64 features, 128 bytes a row, the widest swizzle; 64 rows of it are a warpgroup's.
+#pragma once
+#include "kernels/attention/mma_tile.cuh"
+#include "kernels/attention/online_softmax.cuh"
+#include "kernels/common/launch.h"
+#include "kernels/common/wgmma.h"
+
+namespace graft::GRAFT_GPU {
+namespace {
+
+constexpr int kConsumers = 2, kWarpgroup = 128, kWgmmaThreads = kWarpgroup * (kConsumers + 1);
+constexpr int kGroupRows = 64;    // of a consumer
+constexpr int kBoxFeatures = 64;  // 128 bytes, the widest swizzle
+
+template <int kDim, int kRows>
+using WgmmaTile = BFloat16[kDim / kBoxFeatures][kRows][kBoxFeatures];
+
+// Named barriers; 0 is __syncthreads.
+constexpr int kTurn = 1, kBoth = kTurn + kConsumers, kOwn = kBoth + 1;
+
+#if defined(GRAFT_SM_90A)
+// d = or += 64 rows of a times all rows of b, over the features.
+template <int kDim, int kRows>
+__device__ void multiply_rows(float (&d)[kRows / 2], const WgmmaTile<kDim, kGroupRows>& a, const WgmmaTile<kDim, kRows>& b,
+                              bool accumulate = false) {
+#pragma unroll
+  for (int f = 0; f < kDim; f += 16) {
+    const int box = f / kBoxFeatures, in_box = f % kBoxFeatures;
+    wgmma<BFloat16, Major::k, Major::k>(d, matrix_descriptor(&a[box][0][in_box], Swizzle::b128, 16, 1024),
+                                        matrix_descriptor(&b[box][0][in_box], Swizzle::b128, 16, 1024), accumulate || f > 0);
+  }
+  wgmma_commit();
+}
+
+// d += weights of 64 rows, from registers, times the rows of b.
+template <int kDim, int kRows>
+__device__ void add_weighted_rows(float (&d)[kDim / 2], const uint32_t (&weight)[kRows / 16][4], const WgmmaTile<kDim, kRows>& b) {
+#pragma unroll
+  for (int j = 0; j < kRows / 16; ++j)
+    wgmma<BFloat16, Major::mn>(d, weight[j], matrix_descriptor(&b[0][16 * j][0], Swizzle::b128, kRows * kBoxFeatures * 2, 1024),
+                               true);
+  wgmma_commit();
+}
+
+// Sums of a product as the operand of the next.
+template <int kRows>
+__device__ void round_weights(uint32_t (&to)[kRows / 16][4], const float (&sum)[1][kRows / 8][4]) {
+#pragma unroll
+  for (int j = 0; j < kRows / 16; ++j)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[j][i] = pack_bf16(sum[0][2 * j + i / 2][i % 2 * 2], sum[0][2 * j + i / 2][i % 2 * 2 + 1]);
+}
+
+// Rows of a tile from `from` on, by all consumers.
+template <int kDim, int kRows>
+__device__ void clear_padding(WgmmaTile<kDim, kRows>& tile, int from) {
+  if (from >= kRows) return;
+  constexpr int kChunks = kDim / 8;
+  for (int at = int(threadIdx.x); at < (kRows - from) * kChunks; at += kConsumers * kWarpgroup) {
+    const int row = from + at / kChunks, chunk = at % kChunks;
+    *reinterpret_cast<uint4*>(&tile[chunk / 8][row][chunk % 8 * 8]) = make_uint4(0, 0, 0, 0);
+  }
+  fence_async();
+  named_barrier_sync(kBoth, kConsumers * kWarpgroup);
+}
+
+template <class T, int kA, int kB>
+__device__ auto& flat(T (&x)[kA][kB][4]) {
+  return reinterpret_cast<T(&)[kA * kB * 4]>(x);
+}
+#endif
+
+// Boxes of `rows` rows of one head, at coordinates feature, head, row, sample.
+TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int rows) {
+  const int64_t row = heads * p.head_dim * 2;
+  return tensor_map(TiledTensor{.data = x,
+                                .dtype = DType::bf16,
+                                .rank = 4,
+                                .size = {p.head_dim, heads, length, p.batch},
+                                .stride = {p.head_dim * 2, row, length * row},
+                                .box = {kBoxFeatures, 1, rows, 1},
+                                .swizzle = Swizzle::b128});
+}
+
+}  // namespace
+}  // namespace graft::GRAFT_GPU
