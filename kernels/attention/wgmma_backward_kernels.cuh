@@ -71,17 +71,15 @@ struct OwnRows<kDim, true> {
 
 template <int kDim, Rows kRows>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
-    attention_backward_v4(Backward<BFloat16, kRows> in, const __grid_constant__ BackwardMaps maps) {
+    attention_backward_v4(Backward<BFloat16, kRows> in, WorkOrder order, const __grid_constant__ BackwardMaps maps) {
 #if defined(GRAFT_SM_90A)
   using Sizes = BackwardSizes<kDim, kRows>;
   constexpr bool kKeys = Sizes::kKeys;
   constexpr int kStream = Sizes::kStream, kSlots = Sizes::kSlots, kBoxes = kDim / kBoxFeatures, kOwnRows = kConsumers * kGroupRows;
   auto& s = aligned_shared<BackwardShared<kDim, kRows>>();
   const AttentionParams& p = in.p;
-  // The rows with the longest stream first: with a causal mask the last queries, the first keys.
-  const int tiles = int(ceil_div(in.length(), kOwnRows)), tile = int(blockIdx.x % unsigned(tiles));
-  const int t0 = (kKeys ? tile : tiles - 1 - tile) * kOwnRows;
-  const int own = int(blockIdx.x / unsigned(tiles) % in.heads()), b = int(blockIdx.x / unsigned(tiles) / in.heads());
+  const Work work = work_of_block(order);  // the longest stream first: of the last queries, of the first keys
+  const int t0 = (kKeys ? work.tile : order.tiles - 1 - work.tile) * kOwnRows, own = work.head, b = work.b;
   const int live = int(in.live(b)), end = min(t0 + kOwnRows, live);
   const int count = int(kKeys ? p.queries : key_count(p, in.lengths, b));
   const Band mask = band<kRows>(p, count);
@@ -258,15 +256,15 @@ void run(Context& context, const BackwardProblem<BFloat16>& problem) {
   const Backward<BFloat16, kRows> in{problem};
   const AttentionParams& p = in.p;
   constexpr int kStream = BackwardSizes<kDim, kRows>::kStream;
-  const int64_t blocks = p.batch * in.heads() * ceil_div(in.length(), kConsumers * kGroupRows);
+  const WorkOrder order = work_order(p, in.length(), in.heads(), kRows == Rows::keys ? p.queries * p.group() : p.keys);
   const auto maps = [&](int query_rows, int key_rows) {
     const TensorMap q = rows_of(in.q, p, p.queries, p.heads, query_rows), dy = rows_of(in.dy, p, p.queries, p.heads, query_rows),
                     k = rows_of(in.k, p, p.keys, p.kv_heads, key_rows), v = rows_of(in.v, p, p.keys, p.kv_heads, key_rows),
                     rows = statistics_map(in.rows, p, kStream);
     return kRows == Rows::keys ? BackwardMaps{k, v, q, dy, rows} : BackwardMaps{q, dy, k, v, rows};
   };
-  launch(attention_backward_v4<kDim, kRows>, dim3(unsigned(blocks)), kWgmmaThreads,
-         aligned_shared_bytes<BackwardShared<kDim, kRows>>, context, in,
+  launch(attention_backward_v4<kDim, kRows>, dim3(unsigned(order.tiles * order.pairs)), kWgmmaThreads,
+         aligned_shared_bytes<BackwardShared<kDim, kRows>>, context, in, order,
          kRows == Rows::keys ? maps(kStream, kGroupRows) : maps(kGroupRows, kStream));
 }
 template <int kDim>

@@ -27,14 +27,14 @@ struct alignas(1024) Smem {
 
 template <int kDim>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
-    attention_forward_v4(ForwardProblem<BFloat16> in, const __grid_constant__ TensorMap map_q,
+    attention_forward_v4(ForwardProblem<BFloat16> in, WorkOrder order, const __grid_constant__ TensorMap map_q,
                          const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v) {
 #if defined(GRAFT_SM_90A)
   constexpr int kBoxes = kDim / kBoxFeatures, kTileBytes = kDim * kKeys * 2, kRows = kConsumers * kGroupRows;
   auto& s = aligned_shared<Smem<kDim>>();
   const AttentionParams& p = in.p;
-  const int tiles = int(ceil_div(p.queries, kRows)), i0 = (tiles - 1 - int(blockIdx.x % unsigned(tiles))) * kRows;
-  const int h = int(blockIdx.x / unsigned(tiles) % p.heads), b = int(blockIdx.x / unsigned(tiles) / p.heads);
+  const Work work = work_of_block(order);
+  const int i0 = (order.tiles - 1 - work.tile) * kRows, h = work.head, b = work.b;
   const int count = int(key_count(p, in.lengths, b));
   const Band mask = band<Rows::queries>(p, count);
   const int end = min(i0 + kRows, int(p.queries));
@@ -169,9 +169,9 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
 template <int kDim>
 void run(Context& context, const ForwardProblem<BFloat16>& in) {
   const AttentionParams& p = in.p;
-  const int64_t blocks = p.batch * p.heads * ceil_div(p.queries, kConsumers * kGroupRows);
-  launch(attention_forward_v4<kDim>, dim3(unsigned(blocks)), kWgmmaThreads, aligned_shared_bytes<Smem<kDim>>, context, in,
-         rows_of(in.q, p, p.queries, p.heads, kGroupRows), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
+  const WorkOrder order = work_order(p, p.queries, p.heads, p.keys);
+  launch(attention_forward_v4<kDim>, dim3(unsigned(order.tiles * order.pairs)), kWgmmaThreads, aligned_shared_bytes<Smem<kDim>>,
+         context, in, order, rows_of(in.q, p, p.queries, p.heads, kGroupRows), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
          rows_of(in.v, p, p.keys, p.kv_heads, kKeys));
 }
 

@@ -1,6 +1,8 @@
 // Tiles of bf16 rows in shared memory as TMA lays them, and the products that wgmma makes of them: what version 4 forward and
 // backward share. A tile is boxes of 64 features, 128 bytes a row, the widest swizzle; 64 rows of it are a warpgroup's.
 #pragma once
+#include <algorithm>
+
 #include "kernels/attention/mma_tile.cuh"
 #include "kernels/attention/online_softmax.cuh"
 #include "kernels/common/launch.h"
@@ -70,6 +72,25 @@ __device__ auto& flat(T (&x)[kA][kB][4]) {
   return reinterpret_cast<T(&)[kA * kB * 4]>(x);
 }
 #endif
+
+// Which tile of rows of which head a block owns. Heads that fit into a share of L2 together with all that streams past them are
+// taken side by side, tile by tile: with a causal mask the longest blocks begin first and the shortest fill the gaps at the end.
+struct WorkOrder {
+  int tiles, heads, pairs, together;  // of a head; of a sample; heads of all samples; of which at once
+};
+WorkOrder work_order(const AttentionParams& p, int64_t length, int64_t heads, int64_t streamed) {
+  constexpr int64_t kL2Share = 32 << 20;  // of 50 MB; 0: head after head
+  const int64_t tiles = ceil_div(length, kConsumers * kGroupRows), pairs = p.batch * heads;
+  return {int(tiles), int(heads), int(pairs), int(std::clamp<int64_t>(kL2Share / (streamed * p.head_dim * 4), 1, pairs))};
+}
+struct Work {
+  int tile, head, b;
+};
+__device__ Work work_of_block(const WorkOrder& o) {
+  const int batch = int(blockIdx.x) / (o.tiles * o.together), in_batch = int(blockIdx.x) % (o.tiles * o.together);
+  const int width = min(o.together, o.pairs - batch * o.together), pair = batch * o.together + in_batch % width;
+  return {in_batch / width, pair % o.heads, pair / o.heads};
+}
 
 // Boxes of `rows` rows of one head, at coordinates feature, head, row, sample.
 TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int rows) {
