@@ -18,6 +18,21 @@ bool aligned_16(const T*... p) {
 __device__ inline float bits_to_float(unsigned bits) { return __int_as_float(int(bits)); }
 __device__ inline unsigned float_to_bits(float v) { return unsigned(__float_as_int(v)); }
 
+// 16 bytes as they lie in memory: what waits for its use takes four registers, not the eight of bf16's floats.
+template <class T>
+__device__ inline uint4 load_packed(const T* p) {
+  return *reinterpret_cast<const uint4*>(p);
+}
+template <class T>
+__device__ inline void unpack(float* v, const uint4& u) {
+  const unsigned word[4] = {u.x, u.y, u.z, u.w};
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if constexpr (sizeof(T) == 4) v[j] = bits_to_float(word[j]);
+    else v[2 * j] = bits_to_float(word[j] << 16), v[2 * j + 1] = bits_to_float(word[j] & 0xffff0000u);
+  }
+}
+
 // kWidth elements at p, a multiple of 16 bytes; kWidth a multiple of kVector<T>, or 1 for any address.
 template <int kWidth, class T>
 __device__ inline void load(float (&v)[kWidth], const T* p) {
@@ -25,15 +40,7 @@ __device__ inline void load(float (&v)[kWidth], const T* p) {
     v[0] = to_float(*p);
   } else {
 #pragma unroll
-    for (int i = 0; i < kWidth; i += kVector<T>) {
-      const uint4 u = *reinterpret_cast<const uint4*>(p + i);
-      const unsigned word[4] = {u.x, u.y, u.z, u.w};
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        if constexpr (sizeof(T) == 4) v[i + j] = bits_to_float(word[j]);
-        else v[i + 2 * j] = bits_to_float(word[j] << 16), v[i + 2 * j + 1] = bits_to_float(word[j] & 0xffff0000u);
-      }
-    }
+    for (int i = 0; i < kWidth; i += kVector<T>) unpack<T>(v + i, load_packed(p + i));
   }
 }
 

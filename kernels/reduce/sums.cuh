@@ -1,8 +1,11 @@
 // Sums in an order that the shape alone fixes, for every kernel that reduces: a term is a functor, so is what becomes of
 // the sum, and N sums run side by side (mean and variance, dweight and dbias).
 //   sum_rows     out[o] of the terms (o, k), k < n            short: one thread; long: one block; longest: blocks, then blocks
-//   sum_columns  out[o, i] of the terms (o, k, i), k < n      32 columns x 8 rows a block, so that a warp reads one line
+//   sum_columns  out[o, i] of the terms (o, k, i), k < n      32 columns x 8 to 32 rows a block, so that a warp reads one line;
+//                                                             long columns in chunks, no more than fill a GPU
 #pragma once
+#include <algorithm>
+
 #include "kernels/common/launch.h"
 
 namespace graft::GRAFT_GPU {
@@ -66,24 +69,38 @@ __global__ void __launch_bounds__(kThreads) sum_rows_block_v1(int64_t n, int64_t
   if (threadIdx.x == 0) store(blockIdx.x, s);
 }
 
+// blockDim.x / 32 rows down, 8 to 32; kAtOnce terms of a thread are under way together.
+constexpr int kMostColumnThreads = 1024;
 template <class Term, class Store>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kMostColumnThreads)
     sum_columns_v1(int64_t n, int64_t inner, int64_t chunk, int64_t chunks, Term term, Store store) {
+  constexpr int kAtOnce = Term::kSums > 1 ? 4 : 8;
   struct Smem {
-    Sums<Term::kSums> row[8][33];
+    Sums<Term::kSums> row[kMostColumnThreads / 32][33];
   };
   auto& s = shared<Smem>();
   const int64_t tiles = (inner + 31) / 32, tile = blockIdx.x % tiles, part = blockIdx.x / tiles;
   const int64_t o = part / chunks, begin = part % chunks * chunk, end = begin + chunk < n ? begin + chunk : n;
-  const int column = threadIdx.x % 32, row = threadIdx.x / 32;
+  const int column = threadIdx.x % 32, row = threadIdx.x / 32, rows = int(blockDim.x) / 32;
   const int64_t i = tile * 32 + column;
   Sums<Term::kSums> sum{};
-  if (i < inner)
-    for (int64_t k = begin + row; k < end; k += 8) sum += term(o, k, i);
+  if (i < inner) {
+    int64_t k = begin + row;
+    for (; k + (kAtOnce - 1) * rows < end; k += kAtOnce * rows) {
+      Sums<Term::kSums> next[kAtOnce];
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u) next[u] = term(o, k + u * rows, i);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u) sum += next[u];
+    }
+#pragma unroll 2
+    for (; k < end; k += rows) sum += term(o, k, i);
+  }
   s.row[row][column] = sum;
   __syncthreads();
   if (row != 0 || i >= inner) return;
-  for (int r = 1; r < 8; ++r) sum += s.row[r][column];
+#pragma unroll 4
+  for (int r = 1; r < rows; ++r) sum += s.row[r][column];
   store(part, i, sum);
 }
 
@@ -131,16 +148,20 @@ void sum_rows(Context& context, int64_t outputs, int64_t n, Term term, Store sto
 // store(o, i, Sums)
 template <class Term, class Store>
 void sum_columns(Context& context, int64_t outer, int64_t n, int64_t inner, Term term, Store store) {
-  constexpr int64_t kChunk = 256;
+  constexpr int64_t kFill = 132 * 8, kFew = 264;  // blocks: all that a GPU can hold; two a multiprocessor
+  constexpr int64_t kOneLaunch = 1024, kMostRows = 1 << 12, kLeastRows = 64;
   constexpr int N = Term::kSums;
-  const int64_t tiles = (inner + 31) / 32, chunks = (n + kChunk - 1) / kChunk;
-  if (chunks <= 1)
-    return launch_blocks(context, outer * tiles, kThreads, sum_columns_v1<Term, Store>, n, inner, kChunk, int64_t{1}, term, store);
+  const int64_t tiles = (inner + 31) / 32, blocks = outer * tiles;
+  if (n <= kOneLaunch || (n <= kMostRows && blocks >= kFill)) {
+    const int threads = n > 128 && blocks < kFew ? kMostColumnThreads : kThreads;
+    return launch_blocks(context, blocks, threads, sum_columns_v1<Term, Store>, n, inner, n, int64_t{1}, term, store);
+  }
+  const int64_t wanted = std::max(kFill / std::max<int64_t>(blocks, 1), ceil_div(n, kMostRows));
+  const int64_t chunk = std::max(ceil_div(n, wanted), kLeastRows), chunks = ceil_div(n, chunk);
   const auto partial = device_scratch<float>(context, size_t(outer * chunks * inner * N));
-  launch_blocks(context, outer * chunks * tiles, kThreads, sum_columns_v1<Term, StorePartial<N>>, n, inner, kChunk, chunks, term,
+  launch_blocks(context, blocks * chunks, kThreads, sum_columns_v1<Term, StorePartial<N>>, n, inner, chunk, chunks, term,
                 StorePartial<N>{partial.get(), inner});
-  launch_blocks(context, outer * tiles, kThreads, sum_columns_v1<PartialTerm<N>, Store>, chunks, inner, chunks, int64_t{1},
-                PartialTerm<N>{partial.get(), chunks, inner}, store);
+  sum_columns(context, outer, chunks, inner, PartialTerm<N>{partial.get(), chunks, inner}, store);
 }
 
 }  // namespace
