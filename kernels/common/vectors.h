@@ -18,6 +18,18 @@ bool aligned_16(const T*... p) {
 __device__ inline float bits_to_float(unsigned bits) { return __int_as_float(int(bits)); }
 __device__ inline unsigned float_to_bits(float v) { return unsigned(__float_as_int(v)); }
 
+// The columns [begin, end) of a row that lie in whole vectors, where the row may begin and end between two.
+template <class T>
+struct WholeVectors {
+  int64_t begin, end;
+  __device__ WholeVectors(const T* row, int64_t cols) {
+    const int64_t behind = int64_t(reinterpret_cast<uintptr_t>(row) / sizeof(T)) % kVector<T>;
+    begin = behind == 0 ? 0 : kVector<T> - behind;
+    if (begin > cols) begin = cols;
+    end = begin + (cols - begin) / kVector<T> * kVector<T>;
+  }
+};
+
 // 16 bytes as they lie in memory: what waits for its use takes four registers, not the eight of bf16's floats.
 template <class T>
 __device__ inline uint4 load_packed(const T* p) {

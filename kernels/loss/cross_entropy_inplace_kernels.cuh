@@ -1,7 +1,7 @@
 // loss = mean_n of log sum_c exp(x_nc) - sum_c q_nc x_nc;  x becomes (softmax(x) - q) / N; f32 and bf16.
 //
 // forward   v1 block      a block a row: maximum and sum in one read, the result in a second (from cache, where the row fits in
-//                         it); accepts all
+//                         it), in vectors where the row has whole ones; accepts all
 //           v2 registers  the row stays in the registers of a warp or a block (kernels/common/rows.cuh): one read, one write.
 //                         Classes in units of 16 bytes, up to 32,768. 8 bytes a logit in f32, 4 in bf16
 // backward  v1            returns at once where dloss is 1; dloss stays in the memory of the device, so nobody waits for it
@@ -28,15 +28,14 @@ __global__ void __launch_bounds__(kThreads)
   x += blockIdx.x * classes;
   const float at_label = label >= 0 && label < classes ? to_float(x[label]) : NAN;
   RowSums row;
-  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
-    const float v[1] = {to_float(x[c])};
-    row.add(v);
-  }
+  row.add_row(x, classes);
   row = row.of_block(smem.max, smem.sums);  // its barriers: every thread has read the label's logit
   if (threadIdx.x == 0) row_loss[blockIdx.x] = row_loss_of(row, at_label, q);
   const float scale = 1.0f / row.exponentials;
-  for (int64_t c = threadIdx.x; c < classes; c += blockDim.x)
-    x[c] = from_float<T>((expf(to_float(x[c]) - row.max) * scale - q(c == label)) / rows);
+  const auto gradient = [&](float v, bool is_label) { return (exp_of<T>(v - row.max) * scale - q(is_label)) / rows; };
+  map_row(x, x, classes, [&](float v) { return gradient(v, false); });
+  __syncthreads();
+  if (threadIdx.x == 0 && label >= 0 && label < classes) x[label] = from_float<T>(gradient(at_label, true));
 }
 
 template <class Team, int kValuesOfThread, class T>

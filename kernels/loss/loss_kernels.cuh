@@ -4,10 +4,12 @@
 //
 // cross_entropy forward   v1 block    a block a row: the maximum, then the sum of exponentials: two reads of the logits; the
 //                                     row's losses are added up in a second launch; accepts all
-//                         v2 one pass a new maximum rescales the sum so far: one read, in vectors. Classes in units of 16 bytes.
-//                                     4 bytes a logit in f32, 2 in bf16
+//                         v2 one pass a new maximum rescales the sum so far: one read, in vectors; what lies before the first
+//                                     and behind the last whole vector of a row goes one by one. 4 bytes a logit in f32, 2 in
+//                                     bf16; accepts all
 // cross_entropy backward  v1 plain    one thread a value, from the row's stored maximum and log sum; accepts all
-//                         v2 vectors  one thread 16 bytes, a block a row. 8 bytes a logit in f32, 4 in bf16
+//                         v2 vectors  a block a row, in vectors likewise. Wants x and dx equally far from a multiple of 16 bytes.
+//                                     8 bytes a logit in f32, 4 in bf16
 // mse                     a sum of terms (kernels/reduce/sums.cuh); backward one thread a value
 // A label outside [0, classes) throws where the labels are in host memory, else it makes the loss NaN.
 // Forward and backward in one read and one write of the logits: cross_entropy_inplace_kernels.cuh.
@@ -49,14 +51,9 @@ __global__ void __launch_bounds__(kThreads)
     WarpSums<2> sums;
   };
   auto& smem = shared<Smem>();
-  constexpr int kWidth = kVector<T>;
   x += blockIdx.x * classes;
   RowSums row;
-  for (int64_t c = threadIdx.x * kWidth; c < classes; c += blockDim.x * kWidth) {
-    float v[kWidth];
-    load<kWidth>(v, x + c);
-    row.add(v);
-  }
+  row.add_row(x, classes);
   row = row.of_block(smem.max, smem.sums);
   if (threadIdx.x == 0) store_row(row_loss, normaliser, row, x, labels, classes, q);
 }
@@ -72,20 +69,21 @@ __global__ void __launch_bounds__(kThreads)
                         (expf(to_float(x[i]) - normaliser[2 * row] - normaliser[2 * row + 1]) - q(i % classes == labels[row])));
 }
 
+// dx at the label is written once more at the end, so that nobody compares columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_v2(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
                               int64_t classes, Smoothing q) {
-  constexpr int kWidth = kVector<T>;
   const int64_t row = blockIdx.x, label = labels[row];
   const float max = normaliser[2 * row], log_sum = normaliser[2 * row + 1], factor = *dloss / float(n);
-  for (int64_t c = threadIdx.x * kWidth; c < classes; c += blockDim.x * kWidth) {
-    float v[kWidth];
-    load<kWidth>(v, x + row * classes + c);
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) v[j] = factor * (expf(v[j] - max - log_sum) - q(c + j == label));
-    store<kWidth>(dx + row * classes + c, v);
-  }
+  x += row * classes, dx += row * classes;
+  const auto gradient = [&](float v, bool at_label) { return factor * (exp_of<T>(v - max - log_sum) - q(at_label)); };
+  const bool valid = label >= 0 && label < classes;
+  const float at_label = threadIdx.x == 0 && valid ? gradient(to_float(x[label]), true) : 0.0f;
+  __syncthreads();  // dx may be x
+  map_row(dx, x, classes, [&](float v) { return gradient(v, false); });
+  __syncthreads();
+  if (threadIdx.x == 0 && valid) dx[label] = from_float<T>(at_label);
 }
 
 template <class T>
@@ -121,9 +119,6 @@ struct Forward {
   static void v1(Context& context, float* loss, float* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
     run(context, cross_entropy_rows_v1<T>, block_threads(p.classes), loss, normaliser, x, labels, p);
   }
-  static bool supports_v2(float*, float*, const T* x, const int64_t*, const CrossEntropyParams& p) {
-    return aligned_16(x) && p.classes % kVector<T> == 0;
-  }
   static void v2(Context& context, float* loss, float* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
     run(context, cross_entropy_rows_v2<T>, block_threads(p.classes), loss, normaliser, x, labels, p);
   }
@@ -131,7 +126,7 @@ struct Forward {
 template <class T>
 constexpr Rung<CrossEntropyForward<T>> kForward[] = {
     {{1, "block"}, accepts_all, Forward<T>::v1},
-    {{2, "one pass"}, Forward<T>::supports_v2, Forward<T>::v2},
+    {{2, "one pass"}, accepts_all, Forward<T>::v2},
 };
 
 template <class T>
@@ -141,8 +136,8 @@ struct Backward {
     launch_threads(context, p.n * p.classes, cross_entropy_backward_v1<T>, dx, dloss, x, normaliser, labels, p.n, p.classes,
                    Smoothing(p));
   }
-  static bool supports_v2(T* dx, const float*, const T* x, const float*, const int64_t*, const CrossEntropyParams& p) {
-    return aligned_16(dx, x) && p.classes % kVector<T> == 0;
+  static bool supports_v2(T* dx, const float*, const T* x, const float*, const int64_t*, const CrossEntropyParams&) {
+    return (reinterpret_cast<uintptr_t>(dx) - reinterpret_cast<uintptr_t>(x)) % 16 == 0;
   }
   static void v2(Context& context, T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels,
                  const CrossEntropyParams& p) {
