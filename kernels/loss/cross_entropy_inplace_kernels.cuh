@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(kThreads)
   row = row.of_block(smem.max, smem.sums);  // its barriers: every thread has read the label's logit
   if (threadIdx.x == 0) row_loss[blockIdx.x] = row_loss_of(row, at_label, q);
   const float scale = 1.0f / row.exponentials;
-  const auto gradient = [&](float v, bool is_label) { return (exp_of<T>(v - row.max) * scale - q(is_label)) / rows; };
+  const float share = 1.0f / rows;
+  const auto gradient = [&](float v, bool is_label) { return (exp_of<T>(v - row.max) * scale - q(is_label)) * share; };
   map_row(x, x, classes, [&](float v) { return gradient(v, false); });
   __syncthreads();
   if (threadIdx.x == 0 && label >= 0 && label < classes) x[label] = from_float<T>(gradient(at_label, true));
@@ -67,11 +68,11 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
   sum = Team::sum(sum), below = Team::sum(below), at_label = Team::sum(at_label);
   if (label < 0 || label >= p.classes) at_label = NAN;
   if (Team::thread() == 0) row_loss[r] = row_loss_of({max, sum, below, 0}, at_label, q);
-  const float scale = 1.0f / sum;
+  const float scale = 1.0f / sum, share = 1.0f / rows;
 #pragma unroll
   for (int i = 0; i < Row::kPieces; ++i)
 #pragma unroll
-    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] * scale - q(Row::column(i) + j == label)) / rows;
+    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] * scale - q(Row::column(i) + j == label)) * share;
   row.write(x + r * p.classes, p.classes);
 }
 

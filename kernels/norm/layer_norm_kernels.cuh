@@ -100,6 +100,80 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
   }
 }
 
+// The same of rows of at most 1024 columns, a warp a row: no barrier in the loop. The row waits as it lies in memory, its values
+// are computed twice, and the warps of a block add up their shares: share[block][2][C].
+constexpr int kBackwardWarps = 8;
+template <int kValues, class T>
+__global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
+    layer_norm_backward_warps(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean,
+                              const float* rstd, LayerNormParams p) {
+  constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth, kColumns = 32 * kValues;
+  struct Smem {
+    float sum[2][kColumns];
+  };
+  auto& smem = shared<Smem>();
+  const int lane = int(threadIdx.x), warp = int(threadIdx.y), channels = int(p.channels);
+  float dweight[kPieces][kWidth] = {}, dbias[kPieces][kWidth] = {};
+  const float n = float(channels);
+  const auto column = [&](int i) { return (32 * i + lane) * kWidth; };
+  for (int64_t r = int64_t(blockIdx.x) * kBackwardWarps + warp; r < p.rows; r += int64_t(gridDim.x) * kBackwardWarps) {
+    uint4 gradients[kPieces], values[kPieces];
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      if (column(i) >= channels) break;
+      gradients[i] = load_packed(dy + r * channels + column(i));
+      values[i] = load_packed(x + r * channels + column(i));
+    }
+    const float m = mean[r], s = rstd[r];
+    // f(g weight, xhat, g, i, j) of the values of piece i
+    const auto each = [&](int i, auto f) {
+      float g[kWidth], v[kWidth], w[kWidth];
+      unpack<T>(g, gradients[i]);
+      unpack<T>(v, values[i]);
+      if (weight) load<kWidth>(w, weight + column(i));
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) f(weight ? g[j] * w[j] : g[j], (v[j] - m) * s, g[j], j);
+    };
+    float sum_g = 0, sum_gx = 0;
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      if (column(i) >= channels) break;
+      each(i, [&](float gw, float xhat, float g, int j) {
+        dweight[i][j] = fmaf(g, xhat, dweight[i][j]);
+        dbias[i][j] += g;
+        sum_g += gw;
+        sum_gx = fmaf(gw, xhat, sum_gx);
+      });
+    }
+    if (!dx) continue;
+    const float mean_g = warp_sum(sum_g) / n, mean_gx = warp_sum(sum_gx) / n;
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      if (column(i) >= channels) break;
+      float out[kWidth];
+      each(i, [&](float gw, float xhat, float, int j) { out[j] = s * (gw - mean_g - xhat * mean_gx); });
+      store<kWidth>(dx + r * channels + column(i), out);
+    }
+  }
+  if (!share) return;
+  for (int turn = 0; turn < kBackwardWarps; ++turn) {
+    if (turn == warp) {
+#pragma unroll
+      for (int i = 0; i < kPieces; ++i)
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+          float *const w = &smem.sum[0][column(i) + j], *const b = &smem.sum[1][column(i) + j];
+          *w = turn == 0 ? dweight[i][j] : *w + dweight[i][j];
+          *b = turn == 0 ? dbias[i][j] : *b + dbias[i][j];
+        }
+    }
+    __syncthreads();
+  }
+  share += 2 * blockIdx.x * p.channels;
+  for (int c = 32 * warp + lane; c < channels; c += 32 * kBackwardWarps)
+    share[c] = smem.sum[0][c], share[channels + c] = smem.sum[1][c];
+}
+
 GroupNormParams as_groups(const LayerNormParams& p) { return {p.rows, 1, p.channels, 1, p.eps}; }
 
 template <class T>
@@ -146,12 +220,30 @@ struct Backward {
       sum_columns(context, 1, teams, p.channels, PartialTerm<2>{share.get(), teams, p.channels},
                   StoreGroupParameters{dweight, dbias});
   }
+  template <int kValues>
+  static void run_warps(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
+                        const float* mean, const float* rstd, const LayerNormParams& p) {
+    constexpr int64_t kBlocks = 264;  // two a multiprocessor of an H100
+    const int64_t blocks = std::min(ceil_div(p.rows, kBackwardWarps), kBlocks);
+    const bool shares = dweight || dbias;
+    const auto share = device_scratch<float>(context, size_t(shares ? blocks * 2 * p.channels : 0));
+    if (blocks > 0)
+      launch(layer_norm_backward_warps<kValues, T>, dim3(unsigned(blocks)), dim3(32, kBackwardWarps), 0, context, dx,
+             shares ? share.get() : nullptr, dy, x, weight, mean, rstd, p);
+    if (shares)
+      sum_columns(context, 1, blocks, p.channels, PartialTerm<2>{share.get(), blocks, p.channels},
+                  StoreGroupParameters{dweight, dbias});
+  }
   static void v2(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
                  const float* mean, const float* rstd, const LayerNormParams& p) {
     const auto run = [&]<class Team, int kValues>() {
       run_v2<Team, kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
     };
-    if (p.channels <= 32 * 8) run.template operator()<Warp, 8>();
+    const auto warps = [&]<int kValues>() { run_warps<kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p); };
+    if (p.channels <= 32 * 8) warps.template operator()<8>();
+    else if (p.channels <= 32 * 16) warps.template operator()<16>();
+    else if (p.channels <= 32 * 24) warps.template operator()<24>();
+    else if (p.channels <= 32 * 32) warps.template operator()<32>();
     else if (p.channels <= 128 * kBackwardValues) run.template operator()<Block<128>, kBackwardValues>();
     else run.template operator()<Block<512>, kBackwardValues>();
   }
