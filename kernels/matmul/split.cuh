@@ -29,20 +29,47 @@ Cut cut_of(const P& p, int depth, SplitK split, int largest = 128) {
   return {tile, std::max(int(ceil_div(p.k, std::max(k_part, 1))), 1), k_part};
 }
 
+// A vector of c a thread along x; the threads along y share its parts, four of which are under way in a thread.
 template <class P>
 __global__ void __launch_bounds__(kThreads) sum_parts_v1(P p, int parts) {
-  constexpr int kWidth = kVector<typename P::Element>;
-  const int64_t columns = ceil_div(p.n, kWidth), rows = int64_t(p.groups) * p.m, i = global_thread() / columns;
-  if (i >= rows) return;
-  const int j = int(global_thread() % columns) * kWidth;
+  constexpr int kWidth = kVector<typename P::Element>, kAtOnce = 4;
+  struct Smem {
+    float sum[kThreads][kWidth];
+  };
+  auto& s = shared<Smem>();
+  const int64_t rows = int64_t(p.groups) * p.m;
+  const unsigned columns = unsigned(ceil_div(p.n, kWidth)), thread = unsigned(global_thread()), row = thread / columns;
+  const int j = int(thread % columns) * kWidth, lanes = int(blockDim.y);
+  const bool inside = row < rows;
   float sum[kWidth] = {};
-  for (int part = 0; part < parts; ++part) {
-    float v[kWidth];
-    p.read(v, p.partial + (part * rows + i) * p.n + j, p.n - j);
+  if (inside)
+    for (int part = int(threadIdx.y); part < parts; part += kAtOnce * lanes) {
+      float v[kAtOnce][kWidth] = {};
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) sum[e] += v[e];
+      for (int u = 0; u < kAtOnce; ++u)
+        if (part + u * lanes < parts) p.read(v[u], p.partial + ((part + u * lanes) * rows + row) * p.n + j, p.n - j);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+#pragma unroll
+        for (int e = 0; e < kWidth; ++e) sum[e] += v[u][e];
+    }
+  if (lanes > 1) {
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) s.sum[threadIdx.y * blockDim.x + threadIdx.x][e] = sum[e];
+    __syncthreads();
+    if (threadIdx.y != 0) return;
+    for (int lane = 1; lane < lanes; ++lane)
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) sum[e] += s.sum[lane * int(blockDim.x) + int(threadIdx.x)][e];
   }
-  p.finish(int(i / p.m), int(i % p.m), j, sum);
+  if (inside) p.finish(int(row / unsigned(p.m)), int(row % unsigned(p.m)), j, sum);
+}
+template <class P>
+void sum_parts(Context& context, const P& p, int parts) {
+  constexpr int64_t kFill = 132 * 1024;  // threads that fill an H100
+  const int64_t vectors = int64_t(p.groups) * p.m * ceil_div(p.n, kVector<typename P::Element>);
+  const int lanes = vectors >= kFill || parts <= 4 ? 1 : parts < 64 ? 8 : 32, across = kThreads / lanes;
+  launch(sum_parts_v1<P>, dim3(unsigned(ceil_div(vectors, across))), dim3(unsigned(across), unsigned(lanes)), 0, context, p, parts);
 }
 
 // A tile along x, a part of k along y, a group along z.
@@ -63,7 +90,7 @@ void launch_product(Context& context, void (*kernel)(P), int threads, size_t sha
   const auto partial = device_scratch<float>(context, size_t(cut.parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
   p.partial = partial.get();
   launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
-  launch_threads(context, int64_t(p.groups) * p.m * ceil_div(p.n, kVector<typename P::Element>), sum_parts_v1<P>, p, cut.parts);
+  sum_parts(context, p, cut.parts);
 }
 
 // A matrix product in the terms of operand.cuh: f(Product) with the types that its transposes ask for.
