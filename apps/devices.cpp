@@ -25,12 +25,12 @@ std::string cell(Op op, Pass pass, Backend backend) {
   return s.empty() ? "-" : s;
 }
 
-// The last recorded run of each op's tests on a GPU: bench/results/DEVICE/conformance.json, as gpu-bundle/run writes it.
+// The last recorded run of each op's tests on a GPU: bench/results/DEVICE/kernels.json, as gpu-bundle/run writes it.
 std::map<std::string, std::string> recorded_passes() {
   std::map<std::string, std::string> last, dates;
   std::error_code none;
   for (const auto& device : std::filesystem::directory_iterator("bench/results", none)) {
-    std::ifstream file(device.path() / "conformance.json");
+    std::ifstream file(device.path() / "kernels.json");
     if (!file) continue;
     const auto run = nlohmann::json::parse(file);
     const std::string date = run.at("date").get<std::string>().substr(0, 10);

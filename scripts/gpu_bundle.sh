@@ -8,7 +8,7 @@ out=gpu-bundle
 files=$build/bundle
 
 rm -rf $out $files
-mkdir -p $files/bin $files/lib $out/baselines
+mkdir -p $files/bin $files/lib $out/bench/baselines
 cp $build/bin/graft $build/bin/graft_bench $build/bin/test_kernels $build/bin/test_nn $files/bin/
 
 # All libraries but those of glibc and the driver. (Their versions of it are the oldest that this machine's compiler asks for.)
@@ -25,7 +25,7 @@ missing=$(for f in $files/bin/*; do env -u LD_LIBRARY_PATH ldd "$f"; done | grep
 tar -C $files -cf - bin lib | xz -T0 -3 >$out/files.tar.xz
 python3 scripts/gpu_bundle_images.py $out/images.zip
 cp examples/gpu_study.toml $out/study.toml
-cp bench/baselines/*.py $out/baselines/
+cp bench/baselines/*.py $out/bench/baselines/
 cp scripts/gpu_bundle_run.py $out/run
 chmod +x $out/run
 { git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown; } >$out/commit

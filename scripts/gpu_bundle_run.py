@@ -149,38 +149,48 @@ def sanitizer(limit):
     return not bad, f"{len(ops) - len(bad)} of {len(ops)} ops clean" + (f"; not: {', '.join(bad)}" if bad else "")
 
 
-# By priority; each with its share of the step's time.
-BENCHMARKS = [line.split() for line in """
-matmul --dtype bf16 --ladder --shape =batch=1,m=4096,n=4096,k=4096
-matmul --suite gpt2/train --dtype bf16
-attention --suite gpt2/train --dtype bf16
-conv2d --suite resnet50/train --dtype bf16
-matmul --suite odd
-linear --suite gpt2/train --dtype bf16
-layer_norm --suite gpt2/train --dtype bf16
-cross_entropy_inplace --suite gpt2/train --dtype bf16
-batch_norm --suite resnet50/train --dtype bf16
-activation --suite resnet50/train --dtype bf16
-adamw --suite gpt2/train
-sgd --suite resnet50/train
+# By priority. Matrix products hot, as in the middle of a network; what is bound by memory cold.
+BENCHMARKS = [line.split("|") for line in """
+linear|--suite|gpt2/train|--dtype|bf16|--shape|in=768 out=3072|--cache|hot
+linear|--suite|gpt2/train|--dtype|bf16|--shape|in=3072|--cache|hot
+linear|--suite|gpt2/train|--dtype|bf16|--shape|in=768 out=2304|--cache|hot
+linear|--suite|gpt2/train|--dtype|bf16|--shape|=rows=8192 in=768 out=768|--cache|hot
+attention|--suite|gpt2/train|--dtype|bf16|--cache|hot
+layer_norm|--suite|gpt2/train|--dtype|bf16|--cache|cold
+adamw|--suite|gpt2/train|--cache|cold
+batch_norm|--suite|resnet50/train|--dtype|bf16|--shape|channels=256|--cache|cold
+conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=3x3 stride=1|--cache|hot
+linear|--suite|gpt2/train|--shape|in=768 out=3072|--cache|hot
+matmul|--suite|basic|--dtype|bf16|--ladder|--shape|=batch=1 m=1024 n=1024 k=1024 nt|--cache|hot
+matmul|--suite|basic|--ladder|--shape|=batch=1 m=1024 n=1024 k=1024 nt|--cache|hot
+activation|--suite|resnet50/train|--dtype|bf16|--cache|cold
+max_pool2d|--suite|resnet50/train|--dtype|bf16|--cache|cold
+embedding|--suite|gpt2/train|--dtype|bf16|--cache|cold
+conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=1x1 stride=1|--cache|hot
+cross_entropy|--suite|gpt2/train|--dtype|bf16|--cache|cold
 """.strip().splitlines()]
 
 
 def benchmark(limit):
+    """Rows as `graft bench --out` writes them, of cuBLASLt, cuDNN and PyTorch too; tables of them: `graft bench --table`."""
     rows, failed, began = [], [], time.monotonic()
     for arguments in BENCHMARKS:
         remaining = limit - (time.monotonic() - began)
         if remaining < 5:
             failed.append("no time left for " + " ".join(arguments))
             continue
-        code, out, errors = execute([BIN / "graft_bench", *arguments, "--device", "cuda", "--json", "--seconds", "0.05"], remaining)
-        rows += [json.loads(line) for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
-        if code != 0:
-            failed.append(f"{' '.join(arguments)}: exit {code}: {last_line(errors)}")
-    write("bench", {"failed": failed, "rows": rows})
+        pytorch = {"GRAFT_PYTORCH": sys.executable} if arguments[0] in ("attention", "layer_norm", "batch_norm") else {}
+        code, out, errors = execute([BIN / "graft_bench", *arguments, "--device", "cuda", "--json", "--seconds", "0.02",
+                                     "--reference-gflop", "0.02"], min(remaining, 30), **pytorch)
+        rows += [line for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
+        wrong = [line for line in errors.splitlines() if line.startswith(("WRONG", "failed"))]
+        if code != 0 or wrong:
+            failed.append(f"{' '.join(arguments)}: exit {code}: {(wrong or [last_line(errors)])[0][:300]}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "bench.jsonl").write_text("".join(row + "\n" for row in rows))
     for f in failed:
         print(f"  {f}")
-    return not failed and bool(rows), f"{len(rows)} rows"
+    return not failed and bool(rows), f"{len(rows)} rows" + (f", {len(failed)} commands failed" if failed else "")
 
 
 def study(limit):
@@ -200,7 +210,7 @@ def steps(limit):
     # The sizes at which these models are trained on such a GPU.
     for model, size in (("gpt2_124m", ["--batch", "8", "--sequence", "1024"]), ("resnet50", ["--batch", "64"]), ("resnet20", ["--batch", "128"])):
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            code, out, errors = execute([sys.executable, HERE / "baselines" / "pytorch_step.py", "--graft", BIN / "graft", "--device", "cuda",
+            code, out, errors = execute([sys.executable, HERE / "bench" / "baselines" / "pytorch_step.py", "--graft", BIN / "graft", "--device", "cuda",
                                          "--model", model, *size, "--rounds", "2", "--compile", "--json", file.name], limit / 2)
             text = pathlib.Path(file.name).read_text()
         print("  " + "\n  ".join(out.strip().splitlines()))
@@ -212,7 +222,7 @@ def steps(limit):
     return not failed, f"{len(results)} models" + ("; " + "; ".join(failed) if failed else "")
 
 
-STEPS = [("kernels", kernels, 150), ("benchmark", benchmark, 150), ("steps", steps, 120), ("sanitizer", sanitizer, 90), ("study", study, 60)]
+STEPS = [("kernels", kernels, 100), ("study", study, 40), ("benchmark", benchmark, 150), ("steps", steps, 150), ("sanitizer", sanitizer, 90)]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [name for name, _, _ in STEPS]

@@ -15,13 +15,14 @@ struct Wrapper {
   Fill fill;
   int sums = 0;  // > 0: out are floats, sums of so many products; the GPU does not say how it rounds them
   void (*run)(Context&, uint32_t* out, const uint32_t* in);
+  bool adds = false;  // the last four of ten words of a lane are floats that are added to
 };
 
 }  // namespace graft::conformance
 
 namespace graft::emu {
-std::span<const conformance::Wrapper> conformance_wrappers();
+std::span<const conformance::Wrapper> conformance_wrappers(), conformance_hopper_wrappers();
 }
 namespace graft::cuda {
-std::span<const conformance::Wrapper> conformance_wrappers();
+std::span<const conformance::Wrapper> conformance_wrappers(), conformance_hopper_wrappers();
 }

@@ -8,13 +8,13 @@
 
 namespace graft::conformance {
 
-// Input number `seed` of a wrapper. Of the words of an mma's lane, the last four are the floats that are added to.
+// Input number `seed` of a wrapper.
 inline std::vector<uint32_t> inputs(const Wrapper& w, uint64_t seed) {
   const Philox random{stream_key(seed, w.name), 0};
   std::vector<uint32_t> words(static_cast<size_t>(w.in));
   for (size_t i = 0; i < words.size(); ++i) {
     const float x = float(random.normal(2 * i)), y = float(random.normal(2 * i + 1));
-    const bool sum = w.sums && i % 10 >= 6;
+    const bool sum = w.adds && i % 10 >= 6;
     if (w.fill == Fill::bits) words[i] = random.word(i);
     else if (w.fill == Fill::floats || sum) words[i] = std::bit_cast<uint32_t>(x);
     else if (w.fill == Fill::bf16) words[i] = BFloat16(x).bits | uint32_t{BFloat16(y).bits} << 16;
@@ -25,7 +25,8 @@ inline std::vector<uint32_t> inputs(const Wrapper& w, uint64_t seed) {
 
 // The same with every number positive.
 inline std::vector<uint32_t> magnitudes(const Wrapper& w, std::vector<uint32_t> words) {
-  for (size_t i = 0; i < words.size(); ++i) words[i] &= w.fill == Fill::floats || i % 10 >= 6 ? 0x7fffffffu : 0x7fff7fffu;
+  for (size_t i = 0; i < words.size(); ++i)
+    words[i] &= w.fill == Fill::floats || (w.adds && i % 10 >= 6) ? 0x7fffffffu : 0x7fff7fffu;
   return words;
 }
 

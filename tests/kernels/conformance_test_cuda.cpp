@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "kernels/runtime/cuda/driver.h"
 #include "kernels/runtime/cuda/memory.h"
 #include "tests/harness/skip.h"
 #include "tests/kernels/conformance_inputs.h"
@@ -30,10 +31,11 @@ std::vector<uint32_t> run_on_cuda(const conformance::Wrapper& w, Context& contex
 
 }  // namespace
 
-TEST_CASE("conformance: emu computes what the GPU computes") {
-  if (cuda::device_count() == 0) return harness::not_run("no device: " + cuda::why_no_device());
+namespace {
+
+// The records of two inputs of each wrapper.
+std::string compare_wrappers(std::span<const conformance::Wrapper> emulated, std::span<const conformance::Wrapper> real) {
   Context context(1);
-  const auto emulated = emu::conformance_wrappers(), real = cuda::conformance_wrappers();
   std::string records;
   for (size_t i = 0; i < emulated.size(); ++i) {
     const conformance::Wrapper& w = emulated[i];
@@ -51,5 +53,15 @@ TEST_CASE("conformance: emu computes what the GPU computes") {
                                seed, fmt::join(got, ""));
     }
   }
+  return records;
+}
+
+}  // namespace
+
+TEST_CASE("conformance: emu computes what the GPU computes") {
+  if (cuda::device_count() == 0) return harness::not_run("no device: " + cuda::why_no_device());
+  std::string records = compare_wrappers(emu::conformance_wrappers(), cuda::conformance_wrappers());
+  if (cuda::driver(0).info().major == 9)
+    records += ",\n" + compare_wrappers(emu::conformance_hopper_wrappers(), cuda::conformance_hopper_wrappers());
   if (const char* file = std::getenv("GRAFT_CONFORMANCE")) std::ofstream(file) << "[" << records << "]\n";
 }

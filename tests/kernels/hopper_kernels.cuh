@@ -17,6 +17,7 @@ constexpr size_t kBytes = aligned_shared_bytes<Box>;
 template <int kRank, bool kIm2col>
 __global__ void load_box(float* out, const __grid_constant__ TensorMap map, int bytes, int c0, int c1, int c2, int c3, int c4,
                          int o0, int o1) {
+#if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<Box>();
   if (threadIdx.x == 0) {
     mbarrier_init(&s.b, 1);
@@ -33,10 +34,12 @@ __global__ void load_box(float* out, const __grid_constant__ TensorMap map, int 
   __syncthreads();
   mbarrier_wait(&s.b, 0);
   for (int i = int(threadIdx.x); i < bytes / 4; i += int(blockDim.x)) out[i] = s.data[i];
+#endif
 }
 
 // Doubles a tile of x, through shared memory and back, with stores in two groups.
 __global__ void double_tiles(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y) {
+#if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<Box>();
   const int i0 = int(blockIdx.y) * 8, j0 = int(blockIdx.x) * 32;
   if (threadIdx.x == 0) {
@@ -60,10 +63,12 @@ __global__ void double_tiles(const __grid_constant__ TensorMap x, const __grid_c
     s.data[0] = -1;  // its source has been read
     tma_store_wait<0>();
   }
+#endif
 }
 
 // Each block of a pair loads half of the tile and sends it to both.
 __global__ void multicast(float* out, const __grid_constant__ TensorMap map) {
+#if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<Box>();
   if (threadIdx.x == 0) {
     mbarrier_init(&s.b, 1);
@@ -77,6 +82,7 @@ __global__ void multicast(float* out, const __grid_constant__ TensorMap map) {
   mbarrier_wait(&s.b, 0);
   for (int i = int(threadIdx.x); i < 512; i += int(blockDim.x)) out[blockIdx.x * 512 + i] = s.data[i];
   cluster_sync();
+#endif
 }
 
 constexpr int kLines = 128;  // bytes of k in a tile
@@ -114,6 +120,7 @@ __device__ uint64_t operand(const Tile<kRows>& tile, Swizzle swizzle, int step) 
 template <class T, Major kA, Major kB, int kN>
 __global__ void __launch_bounds__(128)
     product(float* out, const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, Swizzle swizzle) {
+#if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<Tiles<kN>>();
   if (threadIdx.x == 0) {
     mbarrier_init(&s.full, 1);
@@ -139,11 +146,13 @@ __global__ void __launch_bounds__(128)
     const int row = 16 * warp + g + 8 * (i / 2 % 2), column = 8 * (i / 4) + 2 * t + i % 2;
     out[row * kN + column] = d[i];
   }
+#endif
 }
 
 // a from registers or shared memory, both without a swizzle, placed by hand: chunks of 8 x 16 bytes.
 template <Major kMajor, bool kRegisters>
 __global__ void __launch_bounds__(128) without_swizzle(float* out, const BFloat16* a, const BFloat16* b) {
+#if defined(GRAFT_SM_90A)
   struct alignas(128) Smem {
     uint16_t a[64 * 16], b[32 * 16];
   };
@@ -173,10 +182,12 @@ __global__ void __launch_bounds__(128) without_swizzle(float* out, const BFloat1
   wgmma_commit();
   wgmma_wait<0>(d);
   for (int i = 0; i < 16; ++i) out[(row + i / 2 % 2 * 8) * 32 + i / 4 * 8 + q + i % 2] = d[i];
+#endif
 }
 
 // tf32, a from registers.
 __global__ void __launch_bounds__(128) tf32_registers(float* out, const float* a, const float* b) {
+#if defined(GRAFT_SM_90A)
   struct alignas(128) Smem {
     float b[16 * 8];
   };
@@ -194,6 +205,7 @@ __global__ void __launch_bounds__(128) tf32_registers(float* out, const float* a
   wgmma_commit();
   wgmma_wait<0>(d);
   for (int i = 0; i < 8; ++i) out[(row + i / 2 % 2 * 8) * 16 + i / 4 * 8 + 2 * q + i % 2] = d[i];
+#endif
 }
 
 }  // namespace

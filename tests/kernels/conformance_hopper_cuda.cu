@@ -1,0 +1,1 @@
+#include "tests/kernels/conformance_hopper.cuh"
