@@ -89,7 +89,7 @@ def doctest_cases(program, pattern, limit, **environment):
         result = case.find("OverallResultsAsserts")
         if case.get("skipped") == "true" or result is None:
             continue
-        said = [re.sub(r"\s+", " ", " ".join(e.itertext())) for e in [*case.iter("Expression"), *case.iter("Message")]]
+        said = [re.sub(r"\s+", " ", " ".join(e.itertext())) for e in [*case.iter("Expression"), *case.iter("Message"), *case.iter("Exception")]]
         cases[case.get("name")] = {"passed": result.get("failures") == "0" and result.get("test_case_success") == "true",
                                    "checks": int(result.get("successes")) + int(result.get("failures")),
                                    "failures": [s[:400] for s in said if "NOT RUN" not in s][:4]}

@@ -9,8 +9,9 @@
 // teaches:
 //   statistics   sums begin at -lse / scale and -delta instead of 0: they are loaded while the tensor cores finish the step
 //                before, take no registers of their own, and P is one multiplication and exp2
-//   registers    with keys as rows the scores are transposed, so P and dS are in registers what the next product takes. Own rows,
-//                too, are kept in registers where there is room: that halves what scores read of shared memory
+//   registers    with keys as rows the scores are transposed, so P and dS are in registers what the next product takes. Own rows
+//                stay in shared memory: kept in registers over the loop, ptxas of CUDA 13.0 gave their registers to P and dS
+//                (seen in SASS after wrong gradients on an H200; emu cannot see that)
 //   overlap      d_first of a step runs while the next begins, dp under exp2, d_second under dS; the warpgroups, which share the
 //                tensor cores, drift apart by themselves
 #include "kernels/attention/wgmma_tile.cuh"
@@ -18,13 +19,11 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-// 240 registers of a consumer: kStream of score and dp, kStream / 4 of each weight, kDim / 2 of each gradient and of each own
-// array.
+// 240 registers of a consumer: kStream of score and dp, kStream / 4 of each weight, kDim / 2 of each gradient.
 template <int kDim, Rows kRows>
 struct BackwardSizes {
   static constexpr bool kKeys = kRows == Rows::keys;
   static constexpr int kStream = 64, kSlots = 6;
-  static constexpr int kInRegisters = kDim == 64 ? 2 : kKeys ? 0 : 1;  // own arrays: of two, 24 bytes would be spilled
 };
 
 template <int kDim, Rows kRows>
@@ -39,35 +38,6 @@ struct alignas(1024) BackwardShared {
 struct BackwardMaps {
   TensorMap own_first, own_second, first, second, statistics;
 };
-
-#if defined(GRAFT_SM_90A)
-// The rows of a warpgroup as operand a: where they lie, or the fragments of a.
-template <int kDim, bool kInRegisters>
-struct OwnRows {
-  const WgmmaTile<kDim, kGroupRows>& tile;
-  __device__ explicit OwnRows(const WgmmaTile<kDim, kGroupRows>& t) : tile(t) {}
-  template <int kN>
-  __device__ void multiply(float (&d)[kN / 2], const WgmmaTile<kDim, kN>& b) const {
-    multiply_rows<kDim, kN>(d, tile, b, true);
-  }
-};
-template <int kDim>
-struct OwnRows<kDim, true> {
-  uint32_t a[kDim / 16][4];
-  __device__ explicit OwnRows(const WgmmaTile<kDim, kGroupRows>& tile) {
-    const int row = int(threadIdx.x) % kWarpgroup / 32 * 16 + int(threadIdx.x) % 16, half = int(threadIdx.x) % 32 / 16;
-#pragma unroll
-    for (int j = 0; j < kDim / 16; ++j) ldmatrix(a[j], &tile[j / 4][row][((2 * (j % 4) + half) ^ row % 8) * 8]);
-  }
-  template <int kN>
-  __device__ void multiply(float (&d)[kN / 2], const WgmmaTile<kDim, kN>& b) const {
-#pragma unroll
-    for (int j = 0; j < kDim / 16; ++j)
-      wgmma<BFloat16, Major::k>(d, a[j], matrix_descriptor(&b[j / 4][0][j % 4 * 16], Swizzle::b128, 16, 1024), true);
-    wgmma_commit();
-  }
-};
-#endif
 
 template <int kDim, Rows kRows>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
@@ -155,8 +125,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       }
     }
     mbarrier_wait(&s.own_full, 0);
-    const OwnRows<kDim, (Sizes::kInRegisters > 1)> own_first(s.own_first[warpgroup]);
-    const OwnRows<kDim, (Sizes::kInRegisters > 0)> own_second(s.own_second[warpgroup]);
     int pending = -1;  // the slot that d_first still reads
     for (int step = 0; step < steps; ++step) {
       const int s0 = (first + step % along) * kStream, at_first = take();
@@ -180,10 +148,10 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         }
       }
       wgmma_fence(flat(prob));
-      own_first.template multiply<kStream>(flat(prob), s.ring[at_first]);
+      multiply_rows<kDim, kStream>(flat(prob), s.own_first[warpgroup], s.ring[at_first], true);
       const int at_second = take();
       wgmma_fence(flat(ds));
-      own_second.template multiply<kStream>(flat(ds), s.ring[at_second]);
+      multiply_rows<kDim, kStream>(flat(ds), s.own_second[warpgroup], s.ring[at_second], true);
       wgmma_wait<1>(flat(prob));
       if (pending >= 0) release(pending);
       pending = at_first;

@@ -82,7 +82,7 @@ void run_v7(Context& context, P p, SplitK split) {
   const auto partial = device_scratch<float>(context, size_t(parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
   p.partial = partial.get();
   launch(product_v7_wgmma<P>, grid, kWgmmaThreads, kShared, context, p, map_a, map_b);
-  launch_threads(context, int64_t(p.groups) * p.m * ceil_div(p.n, kVector<T>), sum_parts_v1<P>, p, parts);
+  sum_parts(context, p, parts);
 }
 
 }  // namespace
