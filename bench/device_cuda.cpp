@@ -1,5 +1,5 @@
 // A GPU. Cold calls follow a write of several times the L2 cache on the same stream; hot ones are replays of a graph of calls,
-// so that launching costs nothing between them. Never run on hardware yet: it compiles against CUDA 13.
+// so that launching costs nothing between them.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 

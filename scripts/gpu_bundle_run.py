@@ -137,7 +137,7 @@ def sanitizer(limit):
     def check(op):
         code, out, errors = execute([tool, "--error-exitcode=9", "--print-limit=20", BIN / "test_kernels", f"-tc=cuda {op}"], limit,
                                     GRAFT_TIER="smoke")
-        return {"exit": code, "report": [line for line in (out + errors).splitlines() if line.startswith("=========")][:60]}
+        return {"exit": code, "report": [line for line in (out + errors).splitlines() if line.startswith(("========= ", "[doctest] assertions"))][:60]}
 
     names = op_names()
     with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:

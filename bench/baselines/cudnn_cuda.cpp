@@ -1,5 +1,4 @@
-// cuDNN by dlopen: convolutions NHWC with the algorithm that its Find measured as fastest, workspace allowed. Never run on
-// hardware yet.
+// cuDNN by dlopen: convolutions NHWC with the algorithm that its Find measured as fastest, workspace allowed.
 #include <cudnn.h>
 #include <dlfcn.h>
 
@@ -18,7 +17,8 @@ namespace {
 #define GRAFT_CUDNN_FUNCTIONS(X)                                                                                              \
   X(Create)                                                                                                                   \
   X(SetStream)                                                                                                                \
-  X(GetVersion) X(CreateTensorDescriptor) X(SetTensor4dDescriptor) X(CreateFilterDescriptor) X(SetFilter4dDescriptor)         \
+  X(GetVersion)                                                                                                               \
+  X(CreateTensorDescriptor) X(SetTensor4dDescriptor) X(CreateFilterDescriptor) X(SetFilter4dDescriptor)                       \
       X(CreateConvolutionDescriptor) X(SetConvolution2dDescriptor) X(SetConvolutionGroupCount) X(SetConvolutionMathType)      \
           X(CreateActivationDescriptor) X(SetActivationDescriptor) X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) \
               X(ConvolutionForward) X(ConvolutionBiasActivationForward) X(FindConvolutionBackwardDataAlgorithmEx)             \

@@ -10,7 +10,6 @@
 //
 // Backward has no atomics: one pass whose rows are queries makes dq, one whose rows are keys makes dk and dv (heads.cuh). So
 // scores are made twice, and every sum has one order. fp32 and bf16 tensors; sums and the softmax are fp32.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/attention/heads.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"

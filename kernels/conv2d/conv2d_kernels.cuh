@@ -10,7 +10,6 @@
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
 // up the channels of a stem with zeros (forward and wgrad, channels.cuh). Forward adds bias and residual, computes relu and sums
 // channels for a batch normalisation while c is in registers. relu's gradient and dbias: kernels/matmul/gradient.cuh.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/conv2d/channels.cuh"

@@ -8,7 +8,7 @@
 // | v2 sliding window | channels in units of 16 bytes | depthwise_window.cuh: 16 bytes of channels and a strip of neighbouring   |
 // |                   | 3, 5 or 7 taps wide, stride 1 | outputs a thread: a value is read once for all the taps it meets in a    |
 // |                   | or 2, no dilation             | row. wgrad: parts of the rows, added in order                            |
-// relu's gradient and dbias: kernels/matmul/gradient.cuh. Emulated only: no GPU has run these kernels yet.
+// relu's gradient and dbias: kernels/matmul/gradient.cuh.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/conv2d/conv2d.h"

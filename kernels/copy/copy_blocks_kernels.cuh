@@ -2,7 +2,7 @@
 //
 // v1 plain    one thread an element; a warp inside one block reads and writes whole lines; accepts all
 // v2 vectors  one thread 16 bytes. Addresses, blocks, offsets and strides in units of 16 bytes. 8 bytes an element in f32, 4 in
-// bf16 Emulated only: no GPU has run these kernels yet.
+// bf16
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"

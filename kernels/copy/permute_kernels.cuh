@@ -4,7 +4,6 @@
 // v2 tiles    where the last axis moves: tiles of 32 x 32 go through shared memory, so that reads are whole lines as well
 // v3 vectors  where the last axis stays: one thread 16 bytes of it. Addresses and the last axis in units of 16 bytes
 // Bytes an element by v2 and v3: 8 in f32, 4 in bf16.
-// Emulated only: no GPU has run these kernels yet.
 #include <type_traits>
 
 #include "kernels/common/launch.h"

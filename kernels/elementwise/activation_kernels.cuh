@@ -1,7 +1,6 @@
 // y = f(x) and dx = dy f'(x), formulas in activation.h; f32 and bf16.
 //
 // v1 plain, v2 vectors: kernels/elementwise/map.cuh. Bytes an element: forward 8 in f32, 4 in bf16; backward 12 and 6
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/elementwise/activation.h"
 #include "kernels/elementwise/map.cuh"

@@ -1,7 +1,6 @@
 // y = a x + b y; f32 and bf16.
 //
 // v1 plain, v2 vectors: kernels/elementwise/map.cuh. Bytes an element: 12 in f32, 6 in bf16; with b = 0 y is not read: 8 and 4
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/elementwise/axpby.h"
 #include "kernels/elementwise/map.cuh"

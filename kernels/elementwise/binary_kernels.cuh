@@ -7,7 +7,6 @@
 //                      in f32, 6 in bf16; what is repeated comes from cache
 // v1 backward          one sum an element of the operand in a fixed order (kernels/reduce/sums.cuh): down columns where the
 //                      operand lies along the last axis (a bias), along rows otherwise
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/elementwise/binary.h"
 #include "kernels/elementwise/map.cuh"

@@ -1,7 +1,6 @@
 // y = x rounded to T, and back.
 //
 // v1 plain, v2 vectors: kernels/elementwise/map.cuh; 8 elements a thread: 32 bytes of f32, 16 of bf16. 6 bytes an element
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/elementwise/cast.h"
 #include "kernels/elementwise/map.cuh"

@@ -4,7 +4,6 @@
 //             accepts all
 // v2 vectors  one thread 16 bytes, read and written at once: one evaluation in f32, two in bf16. Wants addresses in units of 16
 //             bytes. 8 bytes an element in f32, 4 in bf16
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"

@@ -5,7 +5,6 @@
 //             fill no vector go one by one. Wants addresses in units of 16 bytes
 //
 // Bytes an element (the prediction): what y and each x are wide, once. y may be any of the x.
-// Emulated only: no GPU has run these kernels yet.
 #pragma once
 #include <algorithm>
 

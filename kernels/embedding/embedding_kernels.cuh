@@ -8,7 +8,6 @@
 //                       and adds up their rows, all others leave. Work n^2 / 2 comparisons of ids, 256 at once, which is nothing
 //                       beside V D as long as n stays below 65,536; each row of dy is read once
 // An id outside [0, V) throws where the ids are in host memory, else its row of y is NaN and it has no gradient.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"

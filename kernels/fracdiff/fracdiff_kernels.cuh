@@ -7,7 +7,7 @@
 // | v2 sliding | 1024 values or more | a tile of a series in shared memory, seven neighbouring outputs a thread: x slides through |
 // |            |                     | seven registers, so one value of x and one of w are read for seven products |
 //
-// fp32 and bf16 series; weights and sums are fp32. Emulated only: no GPU has run these kernels yet.
+// fp32 and bf16 series; weights and sums are fp32.
 #include "kernels/common/launch.h"
 #include "kernels/common/ptx.h"
 #include "kernels/common/registry.h"

@@ -5,7 +5,6 @@
 //           v2 registers  the row stays in the registers of a warp or a block (kernels/common/rows.cuh): one read, one write.
 //                         Classes in units of 16 bytes, up to 32,768. 8 bytes a logit in f32, 4 in bf16
 // backward  v1            returns at once where dloss is 1; dloss stays in the memory of the device, so nobody waits for it
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/rows.cuh"
 #include "kernels/loss/cross_entropy.cuh"

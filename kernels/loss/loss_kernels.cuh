@@ -13,7 +13,6 @@
 // mse                     a sum of terms (kernels/reduce/sums.cuh); backward one thread a value
 // A label outside [0, classes) throws where the labels are in host memory, else it makes the loss NaN.
 // Forward and backward in one read and one write of the logits: cross_entropy_inplace_kernels.cuh.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/loss/cross_entropy.cuh"
 #include "kernels/loss/loss.h"

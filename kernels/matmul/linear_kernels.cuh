@@ -11,7 +11,7 @@
 // | v7 wgmma         | as v6, on Hopper, c at least 64 x 64;   | wgmma_kernels.cuh                                            |
 // |                  | fp32: forward                           |                                                              |
 // | v8 persistent    | as v7, bf16, c more than 128 rows, k in one   | the same, persistent | |                  | part | | relu's
-// gradient and dbias: gradient.cuh. Emulated only: no GPU has run these kernels yet.
+// gradient and dbias: gradient.cuh.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/gradient.cuh"

@@ -20,7 +20,6 @@
 // | v8 persistent    | as v7, bf16, lines of c    | blocks take tile after tile, pairs share b by multicast, TMA stores c     |
 // |                  | too, m > 128, k not cut    |                                                                           |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"

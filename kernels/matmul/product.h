@@ -21,7 +21,7 @@ struct MatrixProduct {
   const T* residual = nullptr;               // like c, added before f; may be c
   Activation activation = Activation::none;  // f: none, relu or gelu
   SplitK split = SplitK::never;
-  float* statistics = nullptr;  // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
+  float* statistics = nullptr;         // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
   int64_t padded_a = 0, padded_b = 0;  // elements from line to line of a copy; 0: dense
 
   int64_t a_line() const { return padded_a ? padded_a : shape.transpose_a ? shape.m : shape.k; }  // of memory

@@ -3,7 +3,6 @@
 // v1 plain    forward: two sums over columns (mean; then squares about it: no cancellation), then one thread a value: three
 //             reads; backward: both gradients of the parameters in one sum over columns, dx needs nothing else; accepts all
 // v2 vectors  batch_norm.cuh: 16 bytes of channels a thread, statistics from one read. Channels in units of 16 bytes
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/norm/batch_norm.cuh"

@@ -1,7 +1,6 @@
 // y = (x - mean) rstd weight + bias over each sample's groups of channels; f32 and bf16, statistics and parameters f32.
 //
 // v1  one block a normalised set (group_norm.cuh)
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/norm/group_norm.cuh"
 

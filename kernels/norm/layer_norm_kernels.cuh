@@ -6,7 +6,6 @@
 //               up in their order. Rows in units of 16 bytes, up to 32,768 columns forward and 8,192 backward
 //
 // Bytes an element by v2: forward 8 in f32, 4 in bf16; backward 12 and 6, and 8 a column and team for the shares.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/rows.cuh"
 #include "kernels/common/versions.h"

@@ -2,7 +2,6 @@
 //
 // v1           one thread a value; it sums its own window, neighbours share it through the cache
 // v1 backward  a window of windows: size^2 loads a value, no scratch
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"

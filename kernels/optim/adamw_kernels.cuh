@@ -5,8 +5,7 @@
 //             time; accepts all
 // v2 vectors  the same, 8 values a thread. Addresses in units of 16 bytes
 // Rate, step and clipping come from the memory of the device where there is a StepState: nothing that a step changes is an
-// argument, so a CUDA graph can replay it. 28 bytes a parameter, in f32 and, with the copy of w, in bf16. Emulated only: no GPU has
-// run these kernels yet.
+// argument, so a CUDA graph can replay it. 28 bytes a parameter, in f32 and, with the copy of w, in bf16.
 #include <cmath>
 #include <vector>
 

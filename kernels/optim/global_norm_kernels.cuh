@@ -4,7 +4,6 @@
 // one
 //             block adds up the pieces in f64; both orders are fixed by the shapes; accepts all
 // v2 vectors  the same, 8 values a thread. Addresses in units of 16 bytes. 4 bytes an element in f32, 2 in bf16
-// Emulated only: no GPU has run these kernels yet.
 #include <vector>
 
 #include "kernels/common/registry.h"

@@ -5,7 +5,7 @@
 //             time; accepts all
 // v2 vectors  the same, 8 values a thread. Addresses in units of 16 bytes
 // Rate and clipping come from the memory of the device where there is a StepState. 20 bytes a parameter, in f32 and, with the copy
-// of w, in bf16. Emulated only: no GPU has run these kernels yet.
+// of w, in bf16.
 #include <vector>
 
 #include "kernels/common/registry.h"

@@ -6,7 +6,6 @@
 // backward  v1 plain    one thread an input gathers from the windows that hold it: no atomics, the same bits every time
 //           v2 vectors  the same for 16 bytes of channels
 // Bytes an element of x: x once (neighbouring windows meet in cache), and y with its taps (4 bytes) by outputs an input.
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"

@@ -3,7 +3,6 @@
 // v1 forward   along the last axis: threads stride, warps shuffle, one number a warp meets in shared memory; along another
 //              axis a warp keeps 32 neighbours (kernels/reduce/sums.cuh)
 // v1 backward  one thread an element: a broadcast
-// Emulated only: no GPU has run these kernels yet.
 #include "kernels/common/ptx.h"
 #include "kernels/common/registry.h"
 #include "kernels/reduce/reduce.h"

@@ -8,7 +8,6 @@
 //                bytes, up to 32,768 columns forward and 16,384 backward
 //
 // Bytes an element by v3: forward 8 in f32, 4 in bf16; backward 12 and 6.
-// Emulated only: no GPU has run these kernels yet.
 #include <cfloat>
 
 #include "kernels/common/registry.h"

@@ -29,8 +29,8 @@ Optimizer::Optimizer(std::vector<ParamGroup> groups, const NamedTensors& masters
     for (const auto& [name, param] : group.params) {
       check<ConfigError>(param.defined(), "optimizer: {}: undefined", name);
       check<ConfigError>(param.is_leaf() && param.requires_grad(), "optimizer: {} is frozen: leave it out of the groups", name);
-      check<ConfigError>(names.insert(name).second && seen.insert(param.device_raw()).second, "optimizer: {} is in the groups twice",
-                         name);
+      check<ConfigError>(names.insert(name).second && seen.insert(param.device_raw()).second,
+                         "optimizer: {} is in the groups twice", name);
       slots_.push_back({name, param, master_of(name, param, masters), group.lr_multiplier, group.decay_multiplier, {}});
     }
   }

@@ -49,7 +49,7 @@ std::string compare_wrappers(std::span<const conformance::Wrapper> emulated, std
       try {
         got = run_on_cuda(real[i], context, in);
       } catch (const std::exception& e) {
-        FAIL_CHECK(e.what());
+        FAIL_CHECK(std::string(e.what()));
         break;
       }
       const std::string wrong = conformance::difference(w, expected, got, size);
