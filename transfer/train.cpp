@@ -164,7 +164,7 @@ class Trainer {
             .workers = costly && !prefix_ ? 1 : 0};
   }
 
-  Device device() const { return trainable_[0].second.device(); }
+  Device device() const { return tensors_[0].second.device(); }
 
   // Images where the network is, labels on the host.
   std::pair<Tensor, Tensor> next_batch() {
