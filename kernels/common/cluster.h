@@ -15,10 +15,10 @@
 //   mbarrier_init(b, arrivals)           by one thread; then fence_mbarrier_init() and a barrier, before anybody uses it
 //   mbarrier_arrive(b)                   releases what the thread did before
 //   mbarrier_arrive_expect(b, bytes)     adds to the count what copies will bring, then arrives
-//   mbarrier_arrive_remote(b, rank)      on the same mbarrier of another block, to say that something was read: what the thread
-//   wrote
-//                                        is not released to that block (the executor orders it all the same). With .release.cluster
-//                                        a MEMBAR of the whole GPU stands before each arrival: 2.5 times the time of a product
+//   mbarrier_arrive_remote(b, rank)      on the same mbarrier of another block, to say that something was read. What the thread
+//                                        wrote is not released to that block (the executor orders it all the same): with
+//                                        .release.cluster a MEMBAR of the whole GPU stands before each arrival, in SASS and in
+//                                        the time of a product
 //   mbarrier_wait(b, parity)             until the phase of this parity has ended: at once, where the current phase has the other
 //                                        parity. So a thread that waits for parity 1 first goes through: nobody used the slot yet.
 //                                        Nobody may fall two phases behind: parities would be confused

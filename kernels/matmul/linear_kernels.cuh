@@ -8,10 +8,12 @@
 // | v5 vectorised    | fp32, lines in units of 16 bytes        | vectorised_loop.cuh                                          |
 // | v6 mma           | as v5; in fp32 by request (rounds to    | mma_loop.cuh: tensor cores; weight gradients cut k, the      |
 // |                  | tf32)                                   | number of rows, into parts (split.cuh)                       |
-// | v7 wgmma         | as v6, on Hopper, c at least 64 x 64;   | wgmma_kernels.cuh                                            |
-// |                  | fp32: forward                           |                                                              |
-// | v8 persistent    | as v7, bf16, c more than 128 rows, k in one   | the same, persistent | |                  | part | | relu's
-// gradient and dbias: gradient.cuh.
+// | v7 wgmma         | on Hopper, c at least 64 x 64; fp32:    | wgmma_kernels.cuh; lines that are not aligned are copied     |
+// |                  | forward, by request                     | (aligned.cuh)                                                |
+// | v8 persistent    | as v7, bf16, c more than 128 rows, k in | persistent_kernels.cuh                                       |
+// |                  | one part                                |                                                              |
+//
+// relu's gradient and dbias: gradient.cuh.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/gradient.cuh"

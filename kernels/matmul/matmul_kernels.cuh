@@ -14,11 +14,11 @@
 // |                  | units of 16 bytes          | two tiles in turns                                                        |
 // | v6 mma           | lines of a and b in units  | mma_loop.cuh: tensor cores; in fp32 by request, because it rounds to tf32 |
 // |                  | of 16 bytes                |                                                                           |
-// | v7 wgmma         | as v6, on Hopper, c at     | wgmma_kernels.cuh: TMA fills a ring of tiles, wgmma multiplies from there |
-// |                  | least 64 x 64; fp32: a not |                                                                           |
+// | v7 wgmma         | on Hopper, c at least      | wgmma_kernels.cuh: TMA fills a ring of tiles, wgmma multiplies from       |
+// |                  | 64 x 64; fp32: a not       | there; lines that are not aligned are copied (aligned.cuh)                |
 // |                  | transposed, b transposed   |                                                                           |
-// | v8 persistent    | as v7, bf16, lines of c    | blocks take tile after tile, pairs share b by multicast, TMA stores c     |
-// |                  | too, m > 128, k not cut    |                                                                           |
+// | v8 persistent    | as v7, bf16, m > 128, k    | persistent_kernels.cuh: blocks take tile after tile, pairs share b by     |
+// |                  | not cut                    | multicast, TMA stores c                                                   |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
 #include "kernels/common/ptx.h"
 #include "kernels/common/launch.h"

@@ -118,11 +118,11 @@ int part_of_k(int64_t groups, int64_t m, int64_t n, int64_t k, SplitK split) {
   return int(ceil_div(ceil_div(k, std::clamp<int64_t>(2 * kFill / tiles, 1, most)), kDepth)) * kDepth;
 }
 
-// Half of a tile at least: for less, version 6 has smaller ones.
+// Half of a tile at least: for less, version 6 has smaller ones. Sums for a batch normalisation are not made here.
 template <class T>
 bool fits_wgmma(const MatrixProduct<T>& p) {
   const MatmulParams& s = p.shape;
-  return s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
+  return !p.statistics && s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
 }
 
 }  // namespace
