@@ -39,7 +39,8 @@ void add_attention(Tier tier, const AttentionParams& p, Padding padding) {
       {.reduction = reduction + double(p.queries * p.group()),
        .flops = 10 * pairs * dim,
        .bytes = 16.0 * double(q + k),
-       .rounds_inside = true},
+       .rounds_inside = true,
+       .line = p.head_dim},
       p);
 }
 

@@ -45,6 +45,9 @@ struct Cost {
   double flops = 0, bytes = 0;
   double scale = 0;            // natural size of the outputs where single values say little (an activation's tail); 0: their rms
   bool rounds_inside = false;  // a bf16 kernel rounds more than its outputs to bf16 (the probabilities of attention)
+  // Where the outputs' sizes have a heavy tail, as sums weighted by probabilities do: the values of one sum, which share its
+  // weights. An error of those roundings goes with the size of its own sum, not with the typical one.
+  int64_t line = 0;
 };
 
 // The memory of one argument, with guard zones on both sides.

@@ -9,7 +9,7 @@
 using namespace graft;
 
 // tests/golden/conformance_h200.json: what an NVIDIA H200 made of two inputs of each wrapper (conformance_test_cuda.cpp).
-TEST_CASE("conformance: emu computes what a GPU computed") {
+TEST_CASE("golden: emu computes what a GPU computed") {
   std::ifstream file(GRAFT_SOURCE_DIR "/tests/golden/conformance_h200.json");
   REQUIRE(file);
   Context context(1);

@@ -31,6 +31,13 @@ TEST_CASE("the comparator fails on what it must") {
   CHECK_FALSE(ok({0, inf}, {nan, inf}, t));
   CHECK_FALSE(ok({nan, -inf}, {nan, inf}, t));
   CHECK_FALSE(ok({1}, {1.0000001}, {0, 0, 0}));
+  // Lines of two: an error of 1 is small beside 1e6, wherever in its line, and not beside 1.
+  const std::vector<double> tail{1, 1, 1e6, 1, 1};
+  const Tolerance lines{.relative = 1e-5, .scale = 1, .line = 2};
+  CHECK(ok({1, 1, 1e6, 2, 1}, tail, lines));
+  CHECK_FALSE(ok({1, 1, 1e6, 20, 1}, tail, lines));
+  CHECK_FALSE(ok({1, 2, 1e6, 1, 1}, tail, lines));
+  CHECK_FALSE(ok({1, 1, 1e6, 1, 2}, tail, lines));
 }
 
 TEST_CASE("a write outside of an argument is found, and so is an output that is not written") {

@@ -7,7 +7,7 @@
 
 #include "kernels/runtime/emu/executor.h"
 
-#define __global__
+#define __global__ [[maybe_unused]]
 #define __device__
 #define __host__
 #define __forceinline__ inline
