@@ -157,15 +157,24 @@ def batch_norm(case, a):
     rows, c = number(case["shape"], "rows"), number(case["shape"], "channels")
     flat = lambda i: (lambda r: r[i].reshape(-1))
     as_image = lambda t: t.view(rows, c, 1, 1).contiguous(memory_format=torch.channels_last)
+    relu = case["shape"].endswith("relu")
     if case["pass"] == "forward":
-        x = as_image(a[5])
-        return (lambda: aten.native_batch_norm(x, a[6], a[7], a[3], a[4], True, 0.1, 1e-5),
-                {0: flat(0), 1: flat(1), 2: flat(2), 3: lambda r: a[3], 4: lambda r: a[4]})
-    if a[5] is None:
+        x, residual = as_image(a[5]), None if a[8] is None else as_image(a[8])
+
+        def forward():
+            y, *statistics = aten.native_batch_norm(x, a[6], a[7], a[3], a[4], True, 0.1, 1e-5)
+            if residual is not None:
+                y.add_(residual)
+            return [y.relu_() if relu else y, *statistics]
+        return forward, {0: flat(0), 1: flat(1), 2: flat(2), 3: lambda r: a[3], 4: lambda r: a[4]}
+    if a[7] is None:
         return None
-    dy, x = as_image(a[3]), as_image(a[4])
-    return (lambda: aten.native_batch_norm_backward(dy, x, a[5], None, None, a[6], a[7], True, 1e-5, [True] * 3),
-            {0: flat(0), 1: flat(1), 2: flat(2)})
+    dy, x, y = as_image(a[4]), as_image(a[5]), as_image(a[6]) if relu else None
+
+    def backward():
+        dz = aten.threshold_backward(dy, y, 0) if relu else dy
+        return [*aten.native_batch_norm_backward(dz, x, a[7], None, None, a[8], a[9], True, 1e-5, [True] * 3), dz]
+    return backward, {0: flat(0), 1: flat(1), 2: flat(2), 3: flat(3)}
 
 
 def softmax(case, a):

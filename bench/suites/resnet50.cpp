@@ -18,9 +18,8 @@ void resnet50(Mode mode, int64_t batch) {
       const ConvOptions first{.stride = i == 0 ? stride : 1};
       net.conv_norm(width, 1, relu);
       net.conv_norm(width, 3, relu, first);
-      net.conv_norm(4 * width, 1, Activation::none);
+      net.conv_norm_add(4 * width, 1, relu);
       if (i == 0) net.shortcut(side, in, 1, first);
-      net.add(relu);
     }
   net.global_average();
   net.linear(1000);

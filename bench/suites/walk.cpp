@@ -50,9 +50,24 @@ void ImageWalk::conv_norm(int64_t out, int64_t kernel, Activation f, ConvOptions
     return;
   }
   convolve(out, kernel, Activation::none, o, Bias::absent);
-  add_batch_norm(Tier::bench, pixels(), c_, Affine::yes);
+  batch_norm(f, Residual::absent);
+}
+
+void ImageWalk::conv_norm_add(int64_t out, int64_t kernel, Activation f) {
+  if (!training()) {
+    conv_norm(out, kernel, Activation::none);
+    return add(f);
+  }
+  convolve(out, kernel, Activation::none, {}, Bias::absent);
+  batch_norm(f, Residual::present);
+}
+
+// The norm takes relu with it, others follow.
+void ImageWalk::batch_norm(Activation f, Residual residual) {
+  const bool fused = f == Activation::none || f == Activation::relu;
+  add_batch_norm(Tier::bench, pixels(), c_, Affine::yes, fused ? f : Activation::none, residual);
   parameter(c_), parameter(c_);
-  activation_of(f, pixels() * c_);
+  if (!fused) activation_of(f, pixels() * c_);
 }
 
 void ImageWalk::shortcut(int64_t in_side, int64_t in, int64_t kernel, ConvOptions o) {

@@ -41,6 +41,7 @@ class ImageWalk : public Walk {
   int64_t side() const { return h_; }
   void conv(int64_t out, int64_t kernel, Activation, ConvOptions = {});       // with a bias, no norm
   void conv_norm(int64_t out, int64_t kernel, Activation, ConvOptions = {});  // batch norm, then the activation
+  void conv_norm_add(int64_t out, int64_t kernel, Activation);                // conv_norm that adds a shortcut before it
   void shortcut(int64_t in_side, int64_t in, int64_t kernel, ConvOptions);    // conv_norm beside the path that was walked
   void add(Activation);                                                       // y = f(y + shortcut)
   void squeeze_excite(int64_t squeezed);                                      // Hu et al. 2018
@@ -52,6 +53,7 @@ class ImageWalk : public Walk {
  private:
   int64_t pixels() const { return batch_ * h_ * h_; }
   void convolve(int64_t out, int64_t kernel, Activation, ConvOptions, harness::Bias);
+  void batch_norm(Activation, harness::Residual);
   int64_t h_, c_;
 };
 

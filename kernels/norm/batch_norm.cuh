@@ -1,7 +1,9 @@
 // Batch norm in vectors: version 2 of batch_norm_kernels.cuh, on the layout of columns.cuh. Channels in units of 16 bytes.
 //
-// Forward reads x for the statistics and again for y; backward reads dy and x for the sums and again for dx. Bytes an element:
-// forward 12 in f32, 6 in bf16; backward 20 and 10; with given statistics 8 and 4, backward 12 and 6.
+// Arrays that pass through memory: forward x for the statistics, x (and the residual) and y; backward dy and x for the sums, then
+// dy, x and dx. With relu both passes of backward read y too; where the residual has a gradient, the first writes it, and the
+// second reads it alone in the place of dy and y: 7 arrays either way, 8 were it written by the second. The sum and relu as ops of
+// their own would be 4 arrays more forward (2 without a sum) and 1 backward.
 #pragma once
 #include "kernels/norm/columns.cuh"
 #include "kernels/norm/norm.h"
@@ -9,7 +11,8 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kApplyRows = 8, kSumRowsAtOnce = 4, kDxRows = 6;
+// Rows of a thread, by the arrays that it reads: as many vectors as its registers hold.
+constexpr int kApplyRows = 8, kResidualApplyRows = 6, kSumRows = 4, kMaskedSumRows = 2, kDxRows = 6, kMaskedDxRows = 4;
 
 // rstd of a channel, from rstd itself or from the variance.
 struct Deviation {
@@ -18,13 +21,64 @@ struct Deviation {
   __device__ float operator()(float v) const { return eps < 0.0f ? v : 1.0f / sqrtf(v + eps); }
 };
 
-// y = (x - mean) rstd weight + bias
+// relu or nothing, a NaN kept, by one comparison.
+struct Floor {
+  float below;
+  explicit Floor(Activation f) : below(f == Activation::relu ? 0.0f : -INFINITY) {}
+  __device__ float operator()(float v) const { return v < below ? 0.0f : v; }
+};
+
+// What reaches the sum: dz = dy, or dy where y > 0 if there is a y.
 template <class T>
+struct Upstream {
+  const T *dy, *y;
+};
+__device__ inline float relu_gradient(float dy, float y) { return dy * (y > 0.0f ? 1.0f : 0.0f); }
+
+// dz of the thread's rows.
+template <int kRows, class T, Activation kActivation>
+struct GradientRows {
+  ColumnRows<kRows, T> dy;
+  __device__ GradientRows(const Upstream<T>& up, const ColumnPlace& at) : dy(up.dy, at) {}
+  __device__ Floats<kVector<T>> row(int k) const { return dy.row(k); }
+};
+template <int kRows, class T>
+struct GradientRows<kRows, T, Activation::relu> {
+  ColumnRows<kRows, T> dy, y;
+  __device__ GradientRows(const Upstream<T>& up, const ColumnPlace& at) : dy(up.dy, at), y(up.y, at) {}
+  __device__ Floats<kVector<T>> row(int k) const {
+    auto g = dy.row(k);
+    const auto value = y.row(k);
+#pragma unroll
+    for (int j = 0; j < kVector<T>; ++j) g.v[j] = relu_gradient(g.v[j], value.v[j]);
+    return g;
+  }
+};
+
+// y = f((x - mean) rstd weight + bias), without and with a residual in the sum.
+template <int kRows, class T>
+struct NoResidual {
+  __device__ NoResidual(const T*, const ColumnPlace&) {}
+  __device__ void add_to(Floats<kVector<T>>&, int) const {}
+};
+template <int kRows, class T>
+struct ResidualRows {
+  ColumnRows<kRows, T> rows;
+  __device__ ResidualRows(const T* residual, const ColumnPlace& at) : rows(residual, at) {}
+  __device__ void add_to(Floats<kVector<T>>& value, int k) const {
+    const auto more = rows.row(k);
+#pragma unroll
+    for (int j = 0; j < kVector<T>; ++j) value.v[j] += more.v[j];
+  }
+};
+template <template <int, class> class Residual, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    batch_norm_v2(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation, ColumnCut cut) {
+    batch_norm_v2(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation,
+                  const T* residual, Floor floor, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
-  const ColumnRows<kApplyRows, T> rows(x, at);
+  const ColumnRows<kRows, T> rows(x, at);
+  const Residual<kRows, T> more(residual, at);
   float m[kWidth], s[kWidth], b[kWidth], w[kWidth];
   load_channels(m, mean, at, 0);
   load_channels(s, deviation.p, at, 0);
@@ -33,29 +87,33 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) s[j] = deviation(s[j]) * w[j];
 #pragma unroll
-  for (int k = 0; k < kApplyRows; ++k) {
+  for (int k = 0; k < kRows; ++k) {
     if (!at.has(k)) break;
     auto value = rows.row(k);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) value.v[j] = (value.v[j] - m[j]) * s[j] + b[j];
+    more.add_to(value, k);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) value.v[j] = floor(value.v[j]);
     store<kWidth>(y + at.offset(k), value.v);
   }
 }
 
-// Of each chunk's rows: sum dy xhat and sum dy, partial[chunk][2][C].
-template <class T>
+// Of each chunk's rows: sum dz xhat and sum dz, partial[chunk][2][C]; and dz itself, where it is wanted.
+template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, kColumnBlocks)
-    batch_norm_sums_v2(float* partial, const T* dy, const T* x, const float* mean, Deviation deviation, ColumnCut cut) {
+    batch_norm_sums_v2(float* partial, T* dz, Upstream<T> up, const T* x, const float* mean, Deviation deviation, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   auto& sums = shared<ColumnSums<kWidth>>();
   ColumnPlace at(cut, kWidth);
   float m[kWidth], dweight[kWidth] = {}, dbias[kWidth] = {};
   load_channels(m, mean, at, 0);
 #pragma unroll 1
-  for (; at.has(0); at.advance(kSumRowsAtOnce)) {
-    const ColumnRows<kSumRowsAtOnce, T> values(x, at), gradients(dy, at);
+  for (; at.has(0); at.advance(kRows)) {
+    const ColumnRows<kRows, T> values(x, at);
+    const GradientRows<kRows, T, kActivation> gradients(up, at);
 #pragma unroll
-    for (int k = 0; k < kSumRowsAtOnce; ++k) {
+    for (int k = 0; k < kRows; ++k) {
       if (!at.has(k)) break;
       const auto value = values.row(k), gradient = gradients.row(k);
 #pragma unroll
@@ -63,6 +121,8 @@ __global__ void __launch_bounds__(kThreads, kColumnBlocks)
         dweight[j] = fmaf(gradient.v[j], value.v[j] - m[j], dweight[j]);
         dbias[j] += gradient.v[j];
       }
+      if constexpr (kActivation == Activation::relu)
+        if (dz) store<kWidth>(dz + at.offset(k), gradient.v);
     }
   }
   add_columns(dweight, cut.across, sums);
@@ -77,14 +137,15 @@ __global__ void __launch_bounds__(kThreads, kColumnBlocks)
   store<kWidth>(out + cut.channels, dbias);
 }
 
-// dx = rstd weight (dy - dbias / rows - xhat dweight / rows)
-template <class T>
+// dx = rstd weight (dz - dbias / rows - xhat dweight / rows)
+template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    batch_norm_dx_v2(T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
+    batch_norm_dx_v2(T* dx, Upstream<T> up, const T* x, const float* weight, const float* mean, const float* rstd,
                      const float* dweight, const float* dbias, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
-  const ColumnRows<kDxRows, T> values(x, at), gradients(dy, at);
+  const ColumnRows<kRows, T> values(x, at);
+  const GradientRows<kRows, T, kActivation> gradients(up, at);
   float m[kWidth], s[kWidth], w[kWidth], db[kWidth], dw[kWidth];
   load_channels(m, mean, at, 0);
   load_channels(s, rstd, at, 0);
@@ -99,7 +160,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     w[j] *= s[j];
   }
 #pragma unroll
-  for (int k = 0; k < kDxRows; ++k) {
+  for (int k = 0; k < kRows; ++k) {
     if (!at.has(k)) break;
     const auto value = values.row(k);
     auto gradient = gradients.row(k);
@@ -109,10 +170,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-// dx = rstd weight dy
-template <class T>
+// dx = rstd weight dz, and dz; either may be null.
+template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, kColumnBlocks)
-    batch_norm_frozen_dx_v2(T* dx, const T* dy, const float* weight, Deviation deviation, ColumnCut cut) {
+    batch_norm_frozen_dx_v2(T* dx, T* dz, Upstream<T> up, const float* weight, Deviation deviation, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
   float s[kWidth], w[kWidth];
@@ -120,16 +181,26 @@ __global__ void __launch_bounds__(kThreads, kColumnBlocks)
   load_channels(w, weight, at, 1);
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) w[j] *= deviation(s[j]);
-  const ColumnRows<kApplyRows, T> rows(dy, at);
+  const GradientRows<kRows, T, kActivation> rows(up, at);
 #pragma unroll
-  for (int k = 0; k < kApplyRows; ++k) {
+  for (int k = 0; k < kRows; ++k) {
     if (!at.has(k)) break;
     auto gradient = rows.row(k);
+    if (dz) store<kWidth>(dz + at.offset(k), gradient.v);
+    if (!dx) continue;
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) gradient.v[j] *= w[j];
     store<kWidth>(dx + at.offset(k), gradient.v);
   }
 }
+
+// f.operator()<kActivation>() with relu where there is a y.
+template <class T, class F>
+void with_mask(const Upstream<T>& up, F f) {
+  if (up.y) f.template operator()<Activation::relu>();
+  else f.template operator()<Activation::none>();
+}
+constexpr int rows_for(Activation f, int plain, int masked) { return f == Activation::relu ? masked : plain; }
 
 template <class T>
 struct InVectors {
@@ -148,26 +219,40 @@ struct InVectors {
     launch_merge(context, partial.get(), c, store);
   }
   static void apply(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                    Deviation deviation, const BatchNormParams& p) {
-    const ColumnCut c = cut(p, kApplyRows);
-    launch_blocks(context, c.blocks(), kThreads, batch_norm_v2<T>, y, x, weight, bias, mean, deviation, c);
+                    Deviation deviation, const T* residual, const BatchNormParams& p) {
+    const auto with = [&](auto kernel, int rows_of_thread) {
+      const ColumnCut c = cut(p, rows_of_thread);
+      launch_blocks(context, c.blocks(), kThreads, kernel, y, x, weight, bias, mean, deviation, residual, Floor(p.activation), c);
+    };
+    if (residual) with(batch_norm_v2<ResidualRows, kResidualApplyRows, T>, kResidualApplyRows);
+    else with(batch_norm_v2<NoResidual, kApplyRows, T>, kApplyRows);
   }
   template <class Store>
-  static void parameter_sums(Context& context, const T* dy, const T* x, const float* mean, Deviation deviation,
+  static void parameter_sums(Context& context, T* dz, const Upstream<T>& up, const T* x, const float* mean, Deviation deviation,
                              const BatchNormParams& p, Store store) {
     const ColumnCut c = ColumnCut::for_sums(p.rows, p.channels, kVector<T>);
     const auto partial = device_scratch<float>(context, size_t(c.chunks * 2 * c.channels));
-    launch_blocks(context, c.blocks(), kThreads, batch_norm_sums_v2<T>, partial.get(), dy, x, mean, deviation, c);
+    with_mask(up, [&]<Activation f>() {
+      launch_blocks(context, c.blocks(), kThreads, batch_norm_sums_v2<f, rows_for(f, kSumRows, kMaskedSumRows), T>, partial.get(),
+                    dz, up, x, mean, deviation, c);
+    });
     sum_columns(context, 1, c.chunks, c.channels, PartialTerm<2>{partial.get(), c.chunks, c.channels}, store);
   }
-  static void dx(Context& context, T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
-                 const float* dweight, const float* dbias, const BatchNormParams& p) {
-    const ColumnCut c = cut(p, kDxRows);
-    launch_blocks(context, c.blocks(), kThreads, batch_norm_dx_v2<T>, dx, dy, x, weight, mean, rstd, dweight, dbias, c);
+  static void dx(Context& context, T* dx, const Upstream<T>& up, const T* x, const float* weight, const float* mean,
+                 const float* rstd, const float* dweight, const float* dbias, const BatchNormParams& p) {
+    with_mask(up, [&]<Activation f>() {
+      constexpr int kRows = rows_for(f, kDxRows, kMaskedDxRows);
+      const ColumnCut c = cut(p, kRows);
+      launch_blocks(context, c.blocks(), kThreads, batch_norm_dx_v2<f, kRows, T>, dx, up, x, weight, mean, rstd, dweight, dbias, c);
+    });
   }
-  static void frozen_dx(Context& context, T* dx, const T* dy, const float* weight, Deviation deviation, const BatchNormParams& p) {
-    const ColumnCut c = cut(p, kApplyRows);
-    launch_blocks(context, c.blocks(), kThreads, batch_norm_frozen_dx_v2<T>, dx, dy, weight, deviation, c);
+  static void frozen_dx(Context& context, T* dx, T* dz, const Upstream<T>& up, const float* weight, Deviation deviation,
+                        const BatchNormParams& p) {
+    with_mask(up, [&]<Activation f>() {
+      constexpr int kRows = rows_for(f, kApplyRows, kMaskedDxRows);
+      const ColumnCut c = cut(p, kRows);
+      launch_blocks(context, c.blocks(), kThreads, batch_norm_frozen_dx_v2<f, kRows, T>, dx, dz, up, weight, deviation, c);
+    });
   }
 };
 

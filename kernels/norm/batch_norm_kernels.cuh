@@ -1,8 +1,11 @@
-// y = (x - mean) rstd weight + bias over the rows of each channel, x[rows, C]; f32 and bf16, all but x, y and their gradients f32.
+// y = f((x - mean) rstd weight + bias + residual) over the rows of each channel, x[rows, C]; f32 and bf16, all but x, y, residual
+// and their gradients f32.
 //
 // v1 plain    forward: two sums over columns (mean; then squares about it: no cancellation), then one thread a value: three
 //             reads; backward: both gradients of the parameters in one sum over columns, dx needs nothing else; accepts all
 // v2 vectors  batch_norm.cuh: 16 bytes of channels a thread, statistics from one read. Channels in units of 16 bytes
+//
+// With a residual or relu: emulated only, no GPU has run these forms yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/norm/batch_norm.cuh"
@@ -49,25 +52,32 @@ struct StoreDeviation {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) batch_norm_v1(T* y, const T* x, const float* weight, const float* bias,
-                                                          const float* mean, Deviation deviation, int64_t channels, int64_t size) {
+__global__ void __launch_bounds__(kThreads)
+    batch_norm_v1(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation,
+                  const T* residual, Floor floor, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;
-  y[i] =
-      from_float<T>((to_float(x[i]) - mean[c]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f) + (bias ? bias[c] : 0.0f));
+  const float normal = (to_float(x[i]) - mean[c]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f);
+  y[i] = from_float<T>(floor(normal + (bias ? bias[c] : 0.0f) + (residual ? to_float(residual[i]) : 0.0f)));
 }
 
-// dweight = sum dy xhat, dbias = sum dy.
+template <class T>
+__device__ float gradient_at(const Upstream<T>& up, int64_t i) {
+  return up.y ? relu_gradient(to_float(up.dy[i]), to_float(up.y[i])) : to_float(up.dy[i]);
+}
+
+// dweight = sum dz xhat, dbias = sum dz.
 template <class T>
 struct ParameterTerm {
   static constexpr int kSums = 2;
-  const T *dy, *x;
+  Upstream<T> up;
+  const T* x;
   const float* mean;
   Deviation deviation;
   int64_t channels;
   __device__ Sums<2> operator()(int64_t, int64_t r, int64_t c) const {
-    const float g = to_float(dy[r * channels + c]);
+    const float g = gradient_at(up, r * channels + c);
     return {{g * (to_float(x[r * channels + c]) - mean[c]) * deviation(deviation.p[c]), g}};
   }
 };
@@ -81,25 +91,34 @@ struct StoreParameters {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_dx_v1(T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
+    batch_norm_dx_v1(T* dx, Upstream<T> up, const T* x, const float* weight, const float* mean, const float* rstd,
                      const float* dweight, const float* dbias, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels, count = size / channels;
   const float rows = float(count), xhat = (to_float(x[i]) - mean[c]) * rstd[c];
-  dx[i] = from_float<T>(rstd[c] * (weight ? weight[c] : 1.0f) * (to_float(dy[i]) - dbias[c] / rows - xhat * (dweight[c] / rows)));
+  dx[i] =
+      from_float<T>(rstd[c] * (weight ? weight[c] : 1.0f) * (gradient_at(up, i) - dbias[c] / rows - xhat * (dweight[c] / rows)));
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    batch_norm_frozen_dx_v1(T* dx, const T* dy, const float* weight, Deviation deviation, int64_t channels, int64_t size) {
+__global__ void __launch_bounds__(kThreads) batch_norm_frozen_dx_v1(T* dx, T* dz, Upstream<T> up, const float* weight,
+                                                                    Deviation deviation, int64_t channels, int64_t size) {
   const int64_t i = global_thread();
   if (i >= size) return;
   const int64_t c = i % channels;
-  dx[i] = from_float<T>(to_float(dy[i]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f));
+  const float g = gradient_at(up, i);
+  if (dz) dz[i] = from_float<T>(g);
+  if (dx) dx[i] = from_float<T>(g * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f));
 }
 
-// The three steps that both versions consist of.
+template <class T>
+__global__ void __launch_bounds__(kThreads) relu_gradient_v1(T* dz, Upstream<T> up, int64_t size) {
+  const int64_t i = global_thread();
+  if (i < size) dz[i] = from_float<T>(gradient_at(up, i));
+}
+
+// The steps that both versions consist of.
 template <class T>
 struct Plain {
   template <class... P>
@@ -111,22 +130,26 @@ struct Plain {
     sum_columns(context, 1, p.rows, p.channels, SquareTerm<T>{x, store.mean, p.channels}, store);
   }
   static void apply(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                    Deviation deviation, const BatchNormParams& p) {
+                    Deviation deviation, const T* residual, const BatchNormParams& p) {
     const int64_t size = p.rows * p.channels;
-    launch_threads(context, size, batch_norm_v1<T>, y, x, weight, bias, mean, deviation, p.channels, size);
+    launch_threads(context, size, batch_norm_v1<T>, y, x, weight, bias, mean, deviation, residual, Floor(p.activation), p.channels,
+                   size);
   }
-  static void parameter_sums(Context& context, const T* dy, const T* x, const float* mean, Deviation deviation,
+  static void parameter_sums(Context& context, T* dz, const Upstream<T>& up, const T* x, const float* mean, Deviation deviation,
                              const BatchNormParams& p, const StoreParameters& store) {
-    sum_columns(context, 1, p.rows, p.channels, ParameterTerm<T>{dy, x, mean, deviation, p.channels}, store);
-  }
-  static void dx(Context& context, T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
-                 const float* dweight, const float* dbias, const BatchNormParams& p) {
     const int64_t size = p.rows * p.channels;
-    launch_threads(context, size, batch_norm_dx_v1<T>, dx, dy, x, weight, mean, rstd, dweight, dbias, p.channels, size);
+    if (dz) launch_threads(context, size, relu_gradient_v1<T>, dz, up, size);
+    sum_columns(context, 1, p.rows, p.channels, ParameterTerm<T>{up, x, mean, deviation, p.channels}, store);
   }
-  static void frozen_dx(Context& context, T* dx, const T* dy, const float* weight, Deviation deviation, const BatchNormParams& p) {
+  static void dx(Context& context, T* dx, const Upstream<T>& up, const T* x, const float* weight, const float* mean,
+                 const float* rstd, const float* dweight, const float* dbias, const BatchNormParams& p) {
     const int64_t size = p.rows * p.channels;
-    launch_threads(context, size, batch_norm_frozen_dx_v1<T>, dx, dy, weight, deviation, p.channels, size);
+    launch_threads(context, size, batch_norm_dx_v1<T>, dx, up, x, weight, mean, rstd, dweight, dbias, p.channels, size);
+  }
+  static void frozen_dx(Context& context, T* dx, T* dz, const Upstream<T>& up, const float* weight, Deviation deviation,
+                        const BatchNormParams& p) {
+    const int64_t size = p.rows * p.channels;
+    launch_threads(context, size, batch_norm_frozen_dx_v1<T>, dx, dz, up, weight, deviation, p.channels, size);
   }
 };
 
@@ -135,41 +158,45 @@ struct BatchNorm {
   using S = Steps<T>;
   using P = BatchNormParams;
   static bool supports_forward(T* y, float* mean, float* rstd, float*, float*, const T* x, const float* weight, const float* bias,
-                               const P& p) {
-    return S::fit(p, y, x, mean, rstd, weight, bias);
+                               const T* residual, const P& p) {
+    return S::fit(p, y, x, mean, rstd, weight, bias, residual);
   }
   static void forward(Context& context, T* y, float* mean, float* rstd, float* running_mean, float* running_var, const T* x,
-                      const float* weight, const float* bias, const P& p) {
+                      const float* weight, const float* bias, const T* residual, const P& p) {
     S::statistics(context, x, p,
                   StoreDeviation{mean, rstd, running_mean, running_var, float(p.rows), float(p.eps), float(p.momentum)});
-    S::apply(context, y, x, weight, bias, mean, Deviation{rstd, -1}, p);
+    S::apply(context, y, x, weight, bias, mean, Deviation{rstd, -1}, residual, p);
   }
-  static bool supports_backward(T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                                const float* mean, const float* deviation, const P& p) {
-    return S::fit(p, dx, dweight, dbias, dy, x, weight, mean, deviation);
+  static bool supports_backward(T* dx, float* dweight, float* dbias, T* dresidual, const T* dy, const T* x, const T* y,
+                                const float* weight, const float* mean, const float* deviation, const P& p) {
+    return S::fit(p, dx, dweight, dbias, dresidual, dy, x, y, weight, mean, deviation);
   }
-  static void backward(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                       const float* mean, const float* rstd, const P& p) {
+  static void backward(Context& context, T* dx, float* dweight, float* dbias, T* dresidual, const T* dy, const T* x, const T* y,
+                       const float* weight, const float* mean, const float* rstd, const P& p) {
     const int64_t line = ceil_div(p.channels, 4) * 4;
     const auto sums = device_scratch<float>(context, size_t(2 * line));
     if (!dweight) dweight = sums.get();
     if (!dbias) dbias = sums.get() + line;
-    S::parameter_sums(context, dy, x, mean, Deviation{rstd, -1}, p, StoreParameters{dweight, dbias});
-    if (dx) S::dx(context, dx, dy, x, weight, mean, rstd, dweight, dbias, p);
+    Upstream<T> up{dy, y};
+    S::parameter_sums(context, dresidual, up, x, mean, Deviation{rstd, -1}, p, StoreParameters{dweight, dbias});
+    if (dresidual) up = {dresidual, nullptr};
+    if (dx) S::dx(context, dx, up, x, weight, mean, rstd, dweight, dbias, p);
   }
   static bool supports_frozen(T* y, const T* x, const float* weight, const float* bias, const float* mean, const float* var,
-                              const P& p) {
-    return S::fit(p, y, x, weight, bias, mean, var);
+                              const T* residual, const P& p) {
+    return S::fit(p, y, x, weight, bias, mean, var, residual);
   }
   static void frozen(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                     const float* var, const P& p) {
-    S::apply(context, y, x, weight, bias, mean, Deviation{var, float(p.eps)}, p);
+                     const float* var, const T* residual, const P& p) {
+    S::apply(context, y, x, weight, bias, mean, Deviation{var, float(p.eps)}, residual, p);
   }
-  static void frozen_backward(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                              const float* mean, const float* var, const P& p) {
+  static void frozen_backward(Context& context, T* dx, float* dweight, float* dbias, T* dresidual, const T* dy, const T* x,
+                              const T* y, const float* weight, const float* mean, const float* var, const P& p) {
     const Deviation deviation{var, float(p.eps)};
-    if (dweight || dbias) S::parameter_sums(context, dy, x, mean, deviation, p, StoreParameters{dweight, dbias});
-    if (dx) S::frozen_dx(context, dx, dy, weight, deviation, p);
+    const Upstream<T> up{dy, y};
+    T* const none = nullptr;
+    if (dweight || dbias) S::parameter_sums(context, none, up, x, mean, deviation, p, StoreParameters{dweight, dbias});
+    if (dx || dresidual) S::frozen_dx(context, dx, dresidual, up, weight, deviation, p);
   }
 };
 
@@ -199,25 +226,25 @@ constexpr Rung<BatchNormFrozenBackward<T>> kFrozenBackward[] = {
 template <class T>
 void batch_norm_forward(Context& context, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
                         Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                        const BatchNormParams& p) {
-  run_version(Op::batch_norm, kForward<T>, context, y, mean, rstd, running_mean, running_var, x, weight, bias, p);
+                        const T* residual, const BatchNormParams& p) {
+  run_version(Op::batch_norm, kForward<T>, context, y, mean, rstd, running_mean, running_var, x, weight, bias, residual, p);
 }
 template <class T>
-void batch_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
-                         const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
+void batch_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, T* dresidual, const T* dy,
+                         const T* x, const T* y, const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
                          const BatchNormParams& p) {
-  run_version(Op::batch_norm, kBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+  run_version(Op::batch_norm, kBackward<T>, context, dx, dweight, dbias, dresidual, dy, x, y, weight, mean, rstd, p);
 }
 template <class T>
 void batch_norm_frozen_forward(Context& context, T* y, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                               const Accumulate<T>* mean, const Accumulate<T>* var, const BatchNormParams& p) {
-  run_version(Op::batch_norm_frozen, kFrozen<T>, context, y, x, weight, bias, mean, var, p);
+                               const Accumulate<T>* mean, const Accumulate<T>* var, const T* residual, const BatchNormParams& p) {
+  run_version(Op::batch_norm_frozen, kFrozen<T>, context, y, x, weight, bias, mean, var, residual, p);
 }
 template <class T>
-void batch_norm_frozen_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
-                                const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* var,
-                                const BatchNormParams& p) {
-  run_version(Op::batch_norm_frozen, kFrozenBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, var, p);
+void batch_norm_frozen_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, T* dresidual, const T* dy,
+                                const T* x, const T* y, const Accumulate<T>* weight, const Accumulate<T>* mean,
+                                const Accumulate<T>* var, const BatchNormParams& p) {
+  run_version(Op::batch_norm_frozen, kFrozenBackward<T>, context, dx, dweight, dbias, dresidual, dy, x, y, weight, mean, var, p);
 }
 
 GRAFT_GPU_KERNEL(batch_norm, forward, BatchNormForward, kForward);

@@ -51,14 +51,23 @@ void Moments(const float* x, int64_t rows, int64_t channels, float* mean, float*
   });
 }
 
-// sum_dy[C] = sum dy, sum_dyx[C] = sum dy (x - center).
-void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channels, const float* center, float* sum_dy,
-                  float* sum_dyx) {
+// dz at element i: dy, or dy relu'(y) where there is a y. The product keeps a NaN of dy, as activation_cpu.cpp does.
+template <class Lanes>
+HWY_INLINE VF gradient(const float* dy, const float* y, int64_t i, Lanes lanes) {
+  const VF g = lanes.load(dy + i);
+  if (!y) return g;
+  return hn::Mul(g, hn::IfThenElseZero(hn::Gt(lanes.load(y + i), hn::Zero(F32())), hn::Set(F32(), 1.0f)));
+}
+
+// sum_dy[C] = sum dz, sum_dyx[C] = sum dz (x - center), dz by the way.
+void GradientSums(const float* dy, const float* y, const float* x, int64_t rows, int64_t channels, const float* center,
+                  float* sum_dy, float* sum_dyx, float* dz) {
   for_vectors(channels, [&](int64_t c, auto lanes) {
     const VF m = lanes.load(center + c);
     VF sums[2];
     sum_rows(rows, sums, [&](int64_t r, VF(&a)[2]) {
-      const VF g = lanes.load(dy + r * channels + c);
+      const VF g = gradient(dy, y, r * channels + c, lanes);
+      if (dz) lanes.store(g, dz + r * channels + c);
       a[0] = hn::Add(a[0], g);
       a[1] = hn::MulAdd(g, hn::Sub(lanes.load(x + r * channels + c), m), a[1]);
     });
@@ -67,29 +76,40 @@ void GradientSums(const float* dy, const float* x, int64_t rows, int64_t channel
   });
 }
 
-// y = (x - center) scale + shift.
-void Apply(float* y, const float* x, int64_t rows, int64_t channels, const float* center, const float* scale, const float* shift) {
-  for (int64_t r = 0; r < rows; ++r, x += channels, y += channels)
+// y = f((x - center) scale + shift + residual). The operations of the norm, of binary_cpu.cpp and of activation_cpu.cpp one after
+// another, so that a network has the same bits with its layers fused as without.
+void Apply(float* y, const float* x, const float* residual, int64_t rows, int64_t channels, const float* center, const float* scale,
+           const float* shift, Activation f) {
+  const VF zero = hn::Zero(F32());
+  for (int64_t at = 0; at < rows * channels; at += channels)
     for_vectors(channels, [&](int64_t c, auto lanes) {
-      const VF d = hn::Sub(lanes.load(x + c), lanes.load(center + c));
-      lanes.store(hn::MulAdd(d, lanes.load(scale + c), lanes.load(shift + c)), y + c);
+      const VF d = hn::Sub(lanes.load(x + at + c), lanes.load(center + c));
+      VF v = hn::MulAdd(d, lanes.load(scale + c), lanes.load(shift + c));
+      if (residual) v = hn::Add(v, lanes.load(residual + at + c));
+      if (f == Activation::relu) v = hn::IfThenElse(hn::Lt(v, zero), zero, v);  // keeps NaN, unlike max
+      lanes.store(v, y + at + c);
     });
 }
 
-// dx = dy scale - (x - center) slope - shift.
-void ApplyGradient(float* dx, const float* dy, const float* x, int64_t rows, int64_t channels, const float* center,
+// dx = dz scale - (x - center) slope - shift.
+void ApplyGradient(float* dx, const float* dy, const float* y, const float* x, int64_t rows, int64_t channels, const float* center,
                    const float* scale, const float* slope, const float* shift) {
-  for (int64_t r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels)
+  for (int64_t at = 0; at < rows * channels; at += channels)
     for_vectors(channels, [&](int64_t c, auto lanes) {
-      const VF d = hn::Sub(lanes.load(x + c), lanes.load(center + c));
-      const VF g = hn::MulSub(lanes.load(dy + c), lanes.load(scale + c), lanes.load(shift + c));
-      lanes.store(hn::NegMulAdd(d, lanes.load(slope + c), g), dx + c);
+      const VF d = hn::Sub(lanes.load(x + at + c), lanes.load(center + c));
+      const VF g = hn::MulSub(gradient(dy, y, at + c, lanes), lanes.load(scale + c), lanes.load(shift + c));
+      lanes.store(hn::NegMulAdd(d, lanes.load(slope + c), g), dx + at + c);
     });
 }
 
-void Multiply(float* dx, const float* dy, int64_t rows, int64_t channels, const float* scale) {
-  for (int64_t r = 0; r < rows; ++r, dy += channels, dx += channels)
-    for_vectors(channels, [&](int64_t c, auto lanes) { lanes.store(hn::Mul(lanes.load(dy + c), lanes.load(scale + c)), dx + c); });
+// dx = dz scale and dz; either may be null.
+void Multiply(float* dx, float* dz, const float* dy, const float* y, int64_t rows, int64_t channels, const float* scale) {
+  for (int64_t at = 0; at < rows * channels; at += channels)
+    for_vectors(channels, [&](int64_t c, auto lanes) {
+      const VF g = gradient(dy, y, at + c, lanes);
+      if (dz) lanes.store(g, dz + at + c);
+      if (dx) lanes.store(hn::Mul(g, lanes.load(scale + c)), dx + at + c);
+    });
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -124,6 +144,10 @@ void for_chunks(Context& context, const Extent& e, F f) {
 }
 
 float value(const float* p, int64_t i, float otherwise) { return p ? p[i] : otherwise; }
+template <class T>
+T* behind(T* p, int64_t n) {  // a null pointer stays null
+  return p ? p + n : p;
+}
 
 // mean, var [batches, C]
 void channel_moments(Context& context, const float* x, const Extent& e, double* mean, double* var) {
@@ -149,14 +173,20 @@ void channel_moments(Context& context, const float* x, const Extent& e, double* 
   });
 }
 
-// sum_dy, sum_dyx [batches, C]: of dy and dy (x - center); center[batches, C]
-void channel_gradient_sums(Context& context, const float* dy, const float* x, const Extent& e, const float* center, double* sum_dy,
-                           double* sum_dyx) {
+// What reaches the normalised value: dz = dy, or dy where y > 0 if there is a y.
+struct Upstream {
+  const float *dy, *y = nullptr;
+};
+
+// sum_dy, sum_dyx [batches, C]: of dz and dz (x - center); center[batches, C]. dz by the way, where it is not null.
+void channel_gradient_sums(Context& context, const Upstream& up, const float* x, const Extent& e, const float* center,
+                           double* sum_dy, double* sum_dyx, float* dz) {
   const int64_t chunks = e.chunks(), C = e.channels;
   auto partial = context.scratch<float>(size_t(2 * e.batches * chunks * C));
   for_chunks(context, e, [&](int64_t b, int64_t chunk, int64_t at, int64_t rows) {
     float* sums = partial.get() + 2 * chunk * C;
-    HWY_DYNAMIC_DISPATCH(GradientSums)(dy + at, x + at, rows, C, center + b * C, sums, sums + C);
+    HWY_DYNAMIC_DISPATCH(GradientSums)
+    (up.dy + at, behind(up.y, at), x + at, rows, C, center + b * C, sums, sums + C, behind(dz, at));
   });
   context.pool().parallel_for(e.batches, [&](int64_t b, int) {
     std::fill_n(sum_dy + b * C, C, 0.0);
@@ -169,10 +199,10 @@ void channel_gradient_sums(Context& context, const float* dy, const float* x, co
   });
 }
 
-// y = (x - mean) rstd weight + bias with mean, rstd [batches, groups] of `width` channels. The float nearest to the
-// mean is taken off first, the rest of it goes into the shift.
+// y = f((x - mean) rstd weight + bias + residual) with mean, rstd [batches, groups] of `width` channels. The float nearest to
+// the mean is taken off first, the rest of it goes into the shift.
 void normalise(Context& context, float* y, const float* x, const Extent& e, int64_t width, const double* mean, const double* rstd,
-               const float* weight, const float* bias) {
+               const float* weight, const float* bias, const float* residual = nullptr, Activation f = Activation::none) {
   const int64_t n = e.batches * e.channels;
   auto center = context.scratch<float>(size_t(n)), scale = context.scratch<float>(size_t(n)),
        shift = context.scratch<float>(size_t(n));
@@ -185,7 +215,8 @@ void normalise(Context& context, float* y, const float* x, const Extent& e, int6
   }
   for_chunks(context, e, [&](int64_t b, int64_t, int64_t at, int64_t rows) {
     const int64_t c = b * e.channels;
-    HWY_DYNAMIC_DISPATCH(Apply)(y + at, x + at, rows, e.channels, center.get() + c, scale.get() + c, shift.get() + c);
+    HWY_DYNAMIC_DISPATCH(Apply)
+    (y + at, x + at, behind(residual, at), rows, e.channels, center.get() + c, scale.get() + c, shift.get() + c, f);
   });
 }
 
@@ -204,30 +235,16 @@ void group_moments(const Extent& e, int64_t width, double eps, const double* cha
   }
 }
 
-}  // namespace
-
-void group_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
-                        const float* bias, const GroupNormParams& p) {
-  const Extent e{p.batches, p.rows, p.channels};
-  const size_t channels = size_t(p.batches * p.channels), groups = size_t(p.batches * p.groups);
-  auto channel_mean = context.scratch<double>(channels), channel_var = context.scratch<double>(channels);
-  auto m = context.scratch<double>(groups), s = context.scratch<double>(groups);
-  channel_moments(context, x, e, channel_mean.get(), channel_var.get());
-  group_moments(e, p.channels / p.groups, p.eps, channel_mean.get(), channel_var.get(), m.get(), s.get());
-  std::copy_n(m.get(), groups, mean);
-  std::copy_n(s.get(), groups, rstd);
-  normalise(context, y, x, e, p.channels / p.groups, m.get(), s.get(), weight, bias);
-}
-
-void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
+void norm_backward(Context& context, float* dx, float* dweight, float* dbias, float* dresidual, Upstream up, const float* x,
+                   const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
   const Extent e{p.batches, p.rows, p.channels};
   const int64_t width = p.channels / p.groups, n = p.batches * p.channels;
   auto sum_dy = context.scratch<double>(size_t(n)), sum_dyx = context.scratch<double>(size_t(n));
   auto center = context.scratch<float>(size_t(n)), scale = context.scratch<float>(size_t(n));
   auto slope = context.scratch<float>(size_t(n)), shift = context.scratch<float>(size_t(n));
   for (int64_t i = 0; i < n; ++i) center[size_t(i)] = mean[i / width];
-  channel_gradient_sums(context, dy, x, e, center.get(), sum_dy.get(), sum_dyx.get());
+  channel_gradient_sums(context, up, x, e, center.get(), sum_dy.get(), sum_dyx.get(), dresidual);
+  if (dresidual) up = {dresidual};
   for (int64_t c = 0; c < p.channels; ++c) {
     double w = 0, b = 0;
     for (int64_t i = c; i < n; i += p.channels) {
@@ -255,12 +272,32 @@ void group_norm_backward(Context& context, float* dx, float* dweight, float* dbi
   for_chunks(context, e, [&](int64_t b, int64_t, int64_t at, int64_t rows) {
     const int64_t c = b * p.channels;
     HWY_DYNAMIC_DISPATCH(ApplyGradient)
-    (dx + at, dy + at, x + at, rows, p.channels, center.get() + c, scale.get() + c, slope.get() + c, shift.get() + c);
+    (dx + at, up.dy + at, behind(up.y, at), x + at, rows, p.channels, center.get() + c, scale.get() + c, slope.get() + c,
+     shift.get() + c);
   });
+}
+}  // namespace
+
+void group_norm_forward(Context& context, float* y, float* mean, float* rstd, const float* x, const float* weight,
+                        const float* bias, const GroupNormParams& p) {
+  const Extent e{p.batches, p.rows, p.channels};
+  const size_t channels = size_t(p.batches * p.channels), groups = size_t(p.batches * p.groups);
+  auto channel_mean = context.scratch<double>(channels), channel_var = context.scratch<double>(channels);
+  auto m = context.scratch<double>(groups), s = context.scratch<double>(groups);
+  channel_moments(context, x, e, channel_mean.get(), channel_var.get());
+  group_moments(e, p.channels / p.groups, p.eps, channel_mean.get(), channel_var.get(), m.get(), s.get());
+  std::copy_n(m.get(), groups, mean);
+  std::copy_n(s.get(), groups, rstd);
+  normalise(context, y, x, e, p.channels / p.groups, m.get(), s.get(), weight, bias);
+}
+
+void group_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
+                         const float* weight, const float* mean, const float* rstd, const GroupNormParams& p) {
+  norm_backward(context, dx, dweight, dbias, nullptr, {dy}, x, weight, mean, rstd, p);
 }
 
 void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, float* running_mean, float* running_var,
-                        const float* x, const float* weight, const float* bias, const BatchNormParams& p) {
+                        const float* x, const float* weight, const float* bias, const float* residual, const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
   auto m = context.scratch<double>(size_t(p.channels)), var = context.scratch<double>(size_t(p.channels)),
        s = context.scratch<double>(size_t(p.channels));
@@ -274,39 +311,43 @@ void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, fl
     if (running_mean) running_mean[c] = float((1 - p.momentum) * running_mean[c] + p.momentum * m[i]);
     if (running_var) running_var[c] = float((1 - p.momentum) * running_var[c] + p.momentum * var[i] * unbiased);
   }
-  normalise(context, y, x, e, 1, m.get(), s.get(), weight, bias);
+  normalise(context, y, x, e, 1, m.get(), s.get(), weight, bias, residual, p.activation);
 }
 
-void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const BatchNormParams& p) {
-  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, {1, p.rows, p.channels, p.channels, p.eps});
+void batch_norm_backward(Context& context, float* dx, float* dweight, float* dbias, float* dresidual, const float* dy,
+                         const float* x, const float* y, const float* weight, const float* mean, const float* rstd,
+                         const BatchNormParams& p) {
+  norm_backward(context, dx, dweight, dbias, dresidual, {dy, y}, x, weight, mean, rstd, {1, p.rows, p.channels, p.channels, p.eps});
 }
 
 void batch_norm_frozen_forward(Context& context, float* y, const float* x, const float* weight, const float* bias,
-                               const float* mean, const float* var, const BatchNormParams& p) {
+                               const float* mean, const float* var, const float* residual, const BatchNormParams& p) {
   auto m = context.scratch<double>(size_t(p.channels)), s = context.scratch<double>(size_t(p.channels));
   for (int64_t c = 0; c < p.channels; ++c) {
     m[size_t(c)] = mean[c];
     s[size_t(c)] = 1 / std::sqrt(var[c] + p.eps);
   }
-  normalise(context, y, x, {1, p.rows, p.channels}, 1, m.get(), s.get(), weight, bias);
+  normalise(context, y, x, {1, p.rows, p.channels}, 1, m.get(), s.get(), weight, bias, residual, p.activation);
 }
 
-void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                                const float* weight, const float* mean, const float* var, const BatchNormParams& p) {
+void batch_norm_frozen_backward(Context& context, float* dx, float* dweight, float* dbias, float* dresidual, const float* dy,
+                                const float* x, const float* y, const float* weight, const float* mean, const float* var,
+                                const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
   auto sum_dy = context.scratch<double>(size_t(p.channels)), sum_dyx = context.scratch<double>(size_t(p.channels));
   auto scale = context.scratch<float>(size_t(p.channels));
-  if (dweight || dbias) channel_gradient_sums(context, dy, x, e, mean, sum_dy.get(), sum_dyx.get());
+  const Upstream up{dy, y};
+  if (dweight || dbias) channel_gradient_sums(context, up, x, e, mean, sum_dy.get(), sum_dyx.get(), nullptr);
   for (int64_t c = 0; c < p.channels; ++c) {
     const double rstd = 1 / std::sqrt(var[c] + p.eps);
     scale[size_t(c)] = float(rstd * value(weight, c, 1));
     if (dweight) dweight[c] = float(sum_dyx[size_t(c)] * rstd);
     if (dbias) dbias[c] = float(sum_dy[size_t(c)]);
   }
-  if (!dx) return;
+  if (!dx && !dresidual) return;
   for_chunks(context, e, [&](int64_t, int64_t, int64_t at, int64_t rows) {
-    HWY_DYNAMIC_DISPATCH(Multiply)(dx + at, dy + at, rows, p.channels, scale.get());
+    HWY_DYNAMIC_DISPATCH(Multiply)
+    (behind(dx, at), behind(dresidual, at), dy + at, behind(y, at), rows, p.channels, scale.get());
   });
 }
 

@@ -8,15 +8,20 @@
 //
 // With g = dy weight and xhat = (x - mean) rstd:  dx = rstd (g - mean(g) - xhat mean(g xhat)), the means over what mean
 // and var ran over;  dweight = sum dy xhat,  dbias = sum dy;  with given statistics dx = rstd g.
+//
+// Both batch norms may add a residual like y, then take f, none or relu:  y = f((x - mean) rstd weight + bias + residual).
+// Their gradients are those above with dz = dy f'(y) in the place of dy, and dresidual = dz.
 #pragma once
 #include "kernels/common/context.h"
+#include "kernels/elementwise/activation.h"
 
 namespace graft {
 
 struct BatchNormParams {
   int64_t rows, channels;
   double eps;
-  double momentum = 0;  // running = (1 - momentum) running + momentum batch
+  double momentum = 0;                       // running = (1 - momentum) running + momentum batch
+  Activation activation = Activation::none;  // none or relu
 };
 struct GroupNormParams {
   int64_t batches, rows, channels, groups;
@@ -40,21 +45,24 @@ struct LrnParams {
 template <class T>
 using BatchNormForward = void(Context&, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
                               Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                              const BatchNormParams&);
+                              const T* residual, const BatchNormParams&);
 template <class T>
 using BatchNormFrozenForward = void(Context&, T* y, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                                    const Accumulate<T>* mean, const Accumulate<T>* var, const BatchNormParams&);
+                                    const Accumulate<T>* mean, const Accumulate<T>* var, const T* residual, const BatchNormParams&);
+// y is read for relu only, null without; dresidual is null without an activation, whose dz is dy itself. deviation: rstd, or var
+// with given statistics.
+template <class T>
+using BatchNormBackward = void(Context&, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, T* dresidual, const T* dy, const T* x,
+                               const T* y, const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* deviation,
+                               const BatchNormParams&);
+template <class T>
+using BatchNormFrozenBackward = BatchNormBackward<T>;
 template <class T, class Params>
 using NormForward = void(Context&, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, const T* x, const Accumulate<T>* weight,
                          const Accumulate<T>* bias, const Params&);
-// deviation: rstd, or var with given statistics.
 template <class T, class Params>
 using NormBackward = void(Context&, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
-                          const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* deviation, const Params&);
-template <class T>
-using BatchNormBackward = NormBackward<T, BatchNormParams>;
-template <class T>
-using BatchNormFrozenBackward = NormBackward<T, BatchNormParams>;
+                          const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd, const Params&);
 template <class T>
 using GroupNormForward = NormForward<T, GroupNormParams>;
 template <class T>

@@ -1,7 +1,9 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
+#include "kernels/elementwise/activation_ref.h"
 #include "kernels/norm/norm.h"
 
 namespace graft::ref {
@@ -64,10 +66,25 @@ void group_norm_backward(Context&, T* dx, T* dweight, T* dbias, const T* dy, con
 inline GroupNormParams as_groups(const BatchNormParams& p) { return {1, p.rows, p.channels, p.channels, p.eps}; }
 inline GroupNormParams as_groups(const LayerNormParams& p) { return {p.rows, 1, p.channels, 1, p.eps}; }
 
+// y = f(y + residual)
+template <class T>
+void add_and_activate(T* y, const T* residual, const BatchNormParams& p) {
+  for (int64_t i = 0; i < p.rows * p.channels; ++i) y[i] = activate(p.activation, residual ? y[i] + residual[i] : y[i]);
+}
+// dz = dy f'(y), and dresidual where it is wanted
+template <class T>
+std::vector<T> activation_gradient(T* dresidual, const T* dy, const T* y, const BatchNormParams& p) {
+  std::vector<T> dz(dy, dy + p.rows * p.channels);
+  for (size_t i = 0; p.activation != Activation::none && i < dz.size(); ++i) dz[i] *= activate_derivative(p.activation, y[i]);
+  if (dresidual) std::copy(dz.begin(), dz.end(), dresidual);
+  return dz;
+}
+
 template <class T>
 void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
-                        const T* bias, const BatchNormParams& p) {
+                        const T* bias, const T* residual, const BatchNormParams& p) {
   group_norm_forward(context, y, mean, rstd, x, weight, bias, as_groups(p));
+  add_and_activate(y, residual, p);
   const T unbiased = T(p.rows) / T(p.rows - 1);
   for (int64_t c = 0; c < p.channels; ++c) {
     const T var = T(1) / (rstd[c] * rstd[c]) - T(p.eps);
@@ -77,33 +94,37 @@ void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mea
 }
 
 template <class T>
-void batch_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                         const T* rstd, const BatchNormParams& p) {
-  group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
+void batch_norm_backward(Context& context, T* dx, T* dweight, T* dbias, T* dresidual, const T* dy, const T* x, const T* y,
+                         const T* weight, const T* mean, const T* rstd, const BatchNormParams& p) {
+  const auto dz = activation_gradient(dresidual, dy, y, p);
+  group_norm_backward(context, dx, dweight, dbias, dz.data(), x, weight, mean, rstd, as_groups(p));
 }
 
 template <class T>
 void batch_norm_frozen_forward(Context&, T* y, const T* x, const T* weight, const T* bias, const T* mean, const T* var,
-                               const BatchNormParams& p) {
+                               const T* residual, const BatchNormParams& p) {
   using std::sqrt;
   for (int64_t i = 0; i < p.rows * p.channels; ++i) {
     const int64_t c = i % p.channels;
     y[i] = (x[i] - mean[c]) / sqrt(var[c] + T(p.eps)) * (weight ? weight[c] : T(1)) + (bias ? bias[c] : T(0));
   }
+  add_and_activate(y, residual, p);
 }
 
 template <class T>
-void batch_norm_frozen_backward(Context&, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                                const T* var, const BatchNormParams& p) {
+void batch_norm_frozen_backward(Context&, T* dx, T* dweight, T* dbias, T* dresidual, const T* dy, const T* x, const T* y,
+                                const T* weight, const T* mean, const T* var, const BatchNormParams& p) {
   using std::sqrt;
+  const auto dz = activation_gradient(dresidual, dy, y, p);
   if (dweight) std::fill_n(dweight, p.channels, T(0));
   if (dbias) std::fill_n(dbias, p.channels, T(0));
   for (int64_t i = 0; i < p.rows * p.channels; ++i) {
     const int64_t c = i % p.channels;
     const T rstd = T(1) / sqrt(var[c] + T(p.eps));
-    if (dx) dx[i] = dy[i] * rstd * (weight ? weight[c] : T(1));
-    if (dweight) dweight[c] += dy[i] * (x[i] - mean[c]) * rstd;
-    if (dbias) dbias[c] += dy[i];
+    const T g = dz[size_t(i)];
+    if (dx) dx[i] = g * rstd * (weight ? weight[c] : T(1));
+    if (dweight) dweight[c] += g * (x[i] - mean[c]) * rstd;
+    if (dbias) dbias[c] += g;
   }
 }
 

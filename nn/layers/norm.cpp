@@ -13,11 +13,11 @@ void NormLayer::reset(Init, uint64_t, const std::string&) {
   bias.fill(0);
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, double momentum, double eps)
-    : NormLayer(channels, eps),
+BatchNorm2d::BatchNorm2d(int64_t channels, BatchNormOptions options)
+    : NormLayer(channels, options.eps),
       running_mean(Tensor::zeros({channels})),
       running_var(Tensor::full({channels}, 1)),
-      momentum_(momentum) {
+      options_(options) {
   add_buffer("running_mean", running_mean);
   add_buffer("running_var", running_var);
 }

@@ -20,15 +20,17 @@ class NormLayer : public Module {
 // Frozen or in evaluation mode: normalises with the running statistics and leaves them.
 class BatchNorm2d : public NormLayer {
  public:
-  explicit BatchNorm2d(int64_t channels, double momentum = 0.1, double eps = 1e-5);
-  Tensor forward(const Tensor& x) override {
-    return batch_norm(x, weight, bias, running_mean, running_var, training() && !frozen(), momentum_, eps_);
+  explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {});
+  Tensor forward(const Tensor& x) override { return forward(x, {}); }
+  // f(norm of x + residual): the end of a residual block.
+  Tensor forward(const Tensor& x, const Tensor& residual) {
+    return batch_norm(x, weight, bias, running_mean, running_var, training() && !frozen(), options_, residual);
   }
   Tensor running_mean, running_var;  // buffers [channels], initially 0 and 1
 
  private:
   void reset(Init, uint64_t, const std::string&) override;
-  double momentum_;
+  BatchNormOptions options_;
 };
 
 class GroupNorm : public NormLayer {

@@ -7,20 +7,18 @@
 // ends differ. In a bottleneck the 3x3 convolution has the stride (torchvision's "v1.5"). Names as in torchvision: conv1.weight,
 // bn1.weight, layer1.0.conv1.weight, layer2.0.downsample.0.weight, layer2.0.downsample.1.running_mean, fc.weight; filters are
 // [out, in, h, w] there.
-#include "nn/layers/activation.h"
 #include "nn/layers/conv2d.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/norm.h"
 #include "nn/layers/pool2d.h"
 #include "nn/layers/shape.h"
 #include "nn/models/models.h"
-#include "tensor/ops/activation.h"
-#include "tensor/ops/binary.h"
 
 namespace graft::nn {
 namespace {
 
-// relu(body(x) + shortcut(x)). The body's names are the block's own; the shortcut's begin with `name`.
+// relu(body(x) + shortcut(x)), where the norm that ends the body adds the shortcut and takes relu. The body's names are the block's
+// own; the shortcut's begin with `name`.
 class Residual : public Module {
  public:
   explicit Residual(const std::string& name) {
@@ -28,8 +26,8 @@ class Residual : public Module {
     add_child(name, shortcut);
   }
   Tensor forward(const Tensor& x) override {
-    const Tensor y = body.forward(x);
-    return relu(add(y, shortcut.forward(x)));
+    const Tensor y = body.forward(x, 0, body.size() - 1);
+    return dynamic_cast<BatchNorm2d&>(body.block(body.size() - 1)).forward(y, shortcut.forward(x));
   }
   Shape output_shape(const Shape& x) const override { return body.output_shape(x); }
   int64_t multiply_adds(const Shape& x) const override { return body.multiply_adds(x) + shortcut.multiply_adds(x); }
@@ -37,23 +35,21 @@ class Residual : public Module {
   Chain body, shortcut;  // an empty shortcut is the identity
 };
 
-// Convolution i of a block without bias, its norm, and a relu unless it is the last.
-enum class Relu { yes, no };
-void add_conv(Chain& chain, int i, int64_t in, int64_t out, int64_t kernel, int64_t stride, Relu f) {
+// Convolution i of a block without bias, and its norm with relu.
+void add_conv(Chain& chain, int i, int64_t in, int64_t out, int64_t kernel, int64_t stride) {
   chain.add<Conv2d>(fmt::format("conv{}", i), in, out, kernel, ConvOptions{.stride = stride, .padding = kernel / 2, .bias = false});
-  chain.add<BatchNorm2d>(fmt::format("bn{}", i), out);
-  if (f == Relu::yes) chain.add<ReLU>("");
+  chain.add<BatchNorm2d>(fmt::format("bn{}", i), out, BatchNormOptions{.activation = Activation::relu});
 }
 
 void add_basic(Chain& body, int64_t in, int64_t out, int64_t stride) {
-  add_conv(body, 1, in, out, 3, stride, Relu::yes);
-  add_conv(body, 2, out, out, 3, 1, Relu::no);
+  add_conv(body, 1, in, out, 3, stride);
+  add_conv(body, 2, out, out, 3, 1);
 }
 
 void add_bottleneck(Chain& body, int64_t in, int64_t out, int64_t stride) {
-  add_conv(body, 1, in, out / 4, 1, 1, Relu::yes);
-  add_conv(body, 2, out / 4, out / 4, 3, stride, Relu::yes);
-  add_conv(body, 3, out / 4, out, 1, 1, Relu::no);
+  add_conv(body, 1, in, out / 4, 1, 1);
+  add_conv(body, 2, out / 4, out / 4, 3, stride);
+  add_conv(body, 3, out / 4, out, 1, 1);
 }
 
 void append_head(Chain& net, const char* name, int64_t in, int64_t classes) {
@@ -69,7 +65,7 @@ std::unique_ptr<Chain> resnet_cifar(const ModelSpec& spec, int depth) {
   check<ConfigError>(depth >= 8 && depth % 6 == 2, "resnet: depth: expected 6 n + 2, got {}", depth);
   auto net = std::make_unique<Chain>();
   auto stem = std::make_unique<Chain>();
-  add_conv(*stem, 1, spec.input[2], 16, 3, 1, Relu::yes);
+  add_conv(*stem, 1, spec.input[2], 16, 3, 1);
   net->append("stem", "", std::move(stem));
   int64_t in = 16;
   for (int stage = 1; stage <= 3; ++stage)
@@ -89,7 +85,7 @@ std::unique_ptr<Chain> resnet_cifar(const ModelSpec& spec, int depth) {
 std::unique_ptr<Chain> resnet(const ModelSpec& spec, const ResNetOptions& o) {
   auto net = std::make_unique<Chain>();
   auto stem = std::make_unique<Chain>();
-  add_conv(*stem, 1, spec.input[2], o.width, 7, 2, Relu::yes);
+  add_conv(*stem, 1, spec.input[2], o.width, 7, 2);
   stem->add<MaxPool2d>("maxpool", Pool2dOptions{.kernel = 3, .stride = 2, .padding = 1});
   net->append("stem", "", std::move(stem));
   int64_t in = o.width;

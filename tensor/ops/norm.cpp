@@ -3,6 +3,7 @@
 #include "kernels/norm/norm.h"
 #include "tensor/autograd.h"
 #include "tensor/dispatch.h"
+#include "tensor/ops/activation.h"
 
 namespace graft {
 namespace {
@@ -18,20 +19,42 @@ void check_channels(const char* op, const Tensor& x, int min_rank,
   check_accumulated(op, x, vectors);
 }
 
-// The tail that batch, group and layer norm share: gradients of x, weight and bias by `op`'s backward kernel.
-// first, second: mean and rstd, or the given mean and var.
+Tensor detached(const Tensor& t) { return t ? t.detach() : Tensor(); }
+
+// [channels], or undefined.
+Tensor parameter_gradient(bool needed, const Tensor& x) {
+  return needed ? Tensor::empty({x.size(-1)}, accumulated(x), x.device()) : Tensor();
+}
+
+// The tail that group and layer norm share: gradients of x, weight and bias by `op`'s backward kernel.
 template <template <class> class Backward, class Params>
-void record_norm(const char* name, Op op, const Tensor& y, std::vector<Tensor> inputs, const Tensor& first, const Tensor& second,
-                 const Params& p) {
-  const Tensor x = inputs[0].detach(), weight = inputs[1] ? inputs[1].detach() : Tensor();
+void record_norm(const char* name, Op op, const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 const Tensor& mean, const Tensor& rstd, const Params& p) {
+  record(name, y, {x, weight, bias}, [=, x = x.detach(), weight = detached(weight)](const Tensor& dy, const Needs& needs) {
+    const Tensor dx = needs[0] ? Tensor::empty_like(x) : Tensor(), dweight = parameter_gradient(needs[1], x),
+                 dbias = parameter_gradient(needs[2], x);
+    call<Backward>(op, Pass::backward, x, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+    return std::vector{dx, dweight, dbias};
+  });
+}
+
+// The same of batch_norm and batch_norm_frozen, whose residual is the input behind the bias. first, second: mean and rstd, or the
+// given mean and var, which then follow as inputs of the tape, so that their change before backward is found.
+template <template <class> class Backward>
+void record_batch_norm(const char* name, Op op, const Tensor& y, std::vector<Tensor> inputs, const Tensor& first,
+                       const Tensor& second, const BatchNormParams& p) {
+  const bool relu = p.activation == Activation::relu;
+  const Tensor x = inputs[0].detach(), weight = detached(inputs[1]), saved_y = relu ? y.detach() : Tensor();
   const size_t count = inputs.size();
   record(name, y, std::move(inputs), [=](const Tensor& dy, const Needs& needs) {
-    const auto vector = [&](bool needed) { return needed ? Tensor::empty({p.channels}, accumulated(x), x.device()) : Tensor(); };
     std::vector<Tensor> grads(count);
     grads[0] = needs[0] ? Tensor::empty_like(x) : Tensor();
-    grads[1] = vector(needs[1]);
-    grads[2] = vector(needs[2]);
-    call<Backward>(op, Pass::backward, x, grads[0], grads[1], grads[2], dy, x, weight, first, second, p);
+    grads[1] = parameter_gradient(needs[1], x);
+    grads[2] = parameter_gradient(needs[2], x);
+    const Tensor dresidual = needs[3] && relu ? Tensor::empty_like(x) : Tensor();
+    if (grads[0] || grads[1] || grads[2] || dresidual)
+      call<Backward>(op, Pass::backward, x, grads[0], grads[1], grads[2], dresidual, dy, x, saved_y, weight, first, second, p);
+    if (needs[3]) grads[3] = relu ? dresidual : dy;
     return grads;
   });
 }
@@ -39,27 +62,36 @@ void record_norm(const char* name, Op op, const Tensor& y, std::vector<Tensor> i
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                  bool training, double momentum, double eps) {
+                  bool training, const BatchNormOptions& options, const Tensor& residual) {
   check_channels("batch_norm", x, 2,
                  {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
-  const BatchNormParams p{x.numel() / x.size(-1), x.size(-1), eps, momentum};
+  check<ShapeError>(!residual || residual.shape() == x.shape(), "batch_norm: residual: expected {}, got {}", x.shape(),
+                    residual ? residual.shape() : Shape{});
+  check_same("batch_norm", x, {{"residual", &residual}});
+  if (options.activation != Activation::none && options.activation != Activation::relu) {
+    BatchNormOptions linear = options;
+    linear.activation = Activation::none;
+    return activation(batch_norm(x, weight, bias, running_mean, running_var, training, linear, residual), options.activation);
+  }
+  const BatchNormParams p{x.numel() / x.size(-1), x.size(-1), options.eps, options.momentum, options.activation};
   Tensor y = Tensor::empty_like(x);
   if (!training) {
     check<ShapeError>(running_mean && running_var,
                       "batch_norm: running_mean, running_var: expected [{}] when not training, got none", p.channels);
     check<Error>(!running_mean.requires_grad() && !running_var.requires_grad(), "batch_norm: running statistics take no gradient");
-    call<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, x, y, x, weight, bias, running_mean, running_var, p);
-    // The statistics are inputs of the tape, so that their change before backward is found.
-    record_norm<BatchNormFrozenBackward>("batch_norm_frozen", Op::batch_norm_frozen, y,
-                                         {x, weight, bias, running_mean, running_var}, running_mean, running_var, p);
+    call<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, x, y, x, weight, bias, running_mean, running_var, residual,
+                                 p);
+    record_batch_norm<BatchNormFrozenBackward>("batch_norm_frozen", Op::batch_norm_frozen, y,
+                                               {x, weight, bias, residual, running_mean, running_var}, running_mean, running_var,
+                                               p);
     return y;
   }
   check<ShapeError>(p.rows > 1, "batch_norm: x: expected more than one value per channel when training, got {}", x.shape());
   Tensor mean = Tensor::empty({p.channels}, accumulated(x), x.device()), rstd = Tensor::empty_like(mean);
-  call<BatchNormForward>(Op::batch_norm, Pass::forward, x, y, mean, rstd, running_mean, running_var, x, weight, bias, p);
+  call<BatchNormForward>(Op::batch_norm, Pass::forward, x, y, mean, rstd, running_mean, running_var, x, weight, bias, residual, p);
   if (running_mean) running_mean.bump_version();
   if (running_var) running_var.bump_version();
-  record_norm<BatchNormBackward>("batch_norm", Op::batch_norm, y, {x, weight, bias}, mean, rstd, p);
+  record_batch_norm<BatchNormBackward>("batch_norm", Op::batch_norm, y, {x, weight, bias, residual}, mean, rstd, p);
   return y;
 }
 
@@ -71,7 +103,7 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
   Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.batches, groups}, accumulated(x), x.device()),
          rstd = Tensor::empty_like(mean);
   call<GroupNormForward>(Op::group_norm, Pass::forward, x, y, mean, rstd, x, weight, bias, p);
-  record_norm<GroupNormBackward>("group_norm", Op::group_norm, y, {x, weight, bias}, mean, rstd, p);
+  record_norm<GroupNormBackward>("group_norm", Op::group_norm, y, x, weight, bias, mean, rstd, p);
   return y;
 }
 
@@ -85,7 +117,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
   const LayerNormParams p{x.numel() / x.size(-1), x.size(-1), eps};
   Tensor y = Tensor::empty_like(x), mean = Tensor::empty({p.rows}, accumulated(x), x.device()), rstd = Tensor::empty_like(mean);
   call<LayerNormForward>(Op::layer_norm, Pass::forward, x, y, mean, rstd, x, weight, bias, p);
-  record_norm<LayerNormBackward>("layer_norm", Op::layer_norm, y, {x, weight, bias}, mean, rstd, p);
+  record_norm<LayerNormBackward>("layer_norm", Op::layer_norm, y, x, weight, bias, mean, rstd, p);
   return y;
 }
 

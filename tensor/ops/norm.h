@@ -1,18 +1,26 @@
 // Normalisation layers. weight and bias may be undefined (1 and 0). y = (x - mean) / sqrt(var + eps) weight + bias,
 // var biased; only what mean and var run over differs. With x in bf16, weight, bias and running statistics are f32.
 #pragma once
+#include "kernels/elementwise/activation.h"
 #include "tensor/tensor.h"
 
 namespace graft {
 
-// x[.., C]; weight, bias, running_mean, running_var [C] (Ioffe & Szegedy 2015).
+struct BatchNormOptions {
+  double momentum = 0.1, eps = 1e-5;
+  Activation activation = Activation::none;
+};
+
+// f(y + residual): x[.., C]; weight, bias, running_mean, running_var [C] (Ioffe & Szegedy 2015); a residual like x, or none.
 // training: mean and var over all but the last dimension, which needs at least two values a channel (ShapeError);
 //   running = (1 - momentum) running + momentum batch, in place, with the unbiased variance; running_* may be
 //   undefined.
 // otherwise (evaluation, and frozen layers of a net in training): mean and var are running_mean and running_var, which
-//   never change; differentiable in x, weight and bias.
+//   never change.
+// Differentiable in x, weight, bias and residual. The sum and relu are computed inside the kernel, other activations follow as an
+// op; on cpu the bits are those of batch_norm, add and relu one after another.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                  bool training, double momentum = 0.1, double eps = 1e-5);
+                  bool training, const BatchNormOptions& options = {}, const Tensor& residual = {});
 
 // x[N, .., C], groups divides C: over all of one sample's values in one group of C / groups channels (Wu & He 2018).
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, double eps = 1e-5);

@@ -28,53 +28,88 @@ constexpr Rows kRows[] = {{2, 1, Tier::smoke},    {5, 3, Tier::smoke},      {64,
                           {3, 8192, Tier::ci},    {2, 8200, Tier::ci},      {5, 1032, Tier::ci},      {70001, 8, Tier::ci},
                           {4100, 1800, Tier::ci}, {51200, 16, Tier::bench}, {12800, 64, Tier::bench}, {4096, 768, Tier::bench}};
 
+// What a batch norm has beside x and its parameters.
+struct Fused {
+  int64_t n;
+  Activation f;
+  Residual with;
+  bool relu() const { return f == Activation::relu; }
+  bool added() const { return with == Residual::present; }
+  std::string name(int64_t rows, int64_t channels, Affine affine) const {
+    return fmt::format("rows={} channels={}{}{}{}", rows, channels, affine == Affine::yes ? "" : " plain",
+                       added() ? " residual" : "", relu() ? " relu" : "");
+  }
+  Arg residual() const { return added() ? in(n) : absent(); }
+  Arg dresidual() const { return gradient(added() && relu(), n); }
+  Arg y() const { return relu() ? in(n) : absent(); }
+};
+
+std::vector<Arg> backward_args(const Fused& fused, bool affine, int64_t C) {
+  return {out(fused.n), gradient(affine, C),  gradient(affine, C), fused.dresidual(),
+          in(fused.n),  in(fused.n),          fused.y(),           affine ? in(C) : absent(),
+          in(C),        in_uniform(C, 0.5, 2)};
+}
+
 }  // namespace
 
-void add_batch_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
+void add_batch_norm(Tier tier, int64_t rows, int64_t channels, Affine with, Activation f, Residual residual) {
   const bool affine = with == Affine::yes;
   const int64_t n = rows * channels, C = channels;
-  const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
-  const BatchNormParams p{rows, channels, 1e-5, 0.1};
-  const Cost forward{.reduction = double(rows), .flops = 7.0 * double(n), .bytes = 12.0 * double(n)};
-  const Cost backward{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = 20.0 * double(n)};
+  const Fused fused{n, f, residual};
+  const auto name = fused.name(rows, channels, with);
+  const BatchNormParams p{rows, channels, 1e-5, 0.1, f};
+  const double added = fused.added() ? 4 : 0, masked = fused.relu() ? 8 : 0;
+  const Cost forward{.reduction = double(rows), .flops = 7.0 * double(n), .bytes = (12 + added) * double(n)};
+  const Cost backward{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = (20 + masked) * double(n)};
   if (rows > 4)  // two or three values may lie so close together that 1 / sqrt(var) amplifies rounding
     add<BatchNormForward>(
         Op::batch_norm, Pass::forward, name, tier,
-        join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
-             parameters(affine, C)),
+        join(join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
+                  parameters(affine, C)),
+             {fused.residual()}),
         forward, p);
   else
-    add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
-                          join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), forward, p);
-  add<BatchNormBackward>(
-      Op::batch_norm, Pass::backward, name, tier,
-      {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
-      backward, p);
+    add<BatchNormForward>(
+        Op::batch_norm, Pass::forward, name, tier,
+        join(join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), {fused.residual()}),
+        forward, p);
+  add<BatchNormBackward>(Op::batch_norm, Pass::backward, name, tier, backward_args(fused, affine, C), backward, p);
 }
 
-void add_batch_norm_frozen(Tier tier, int64_t rows, int64_t channels, Affine with) {
+void add_batch_norm_frozen(Tier tier, int64_t rows, int64_t channels, Affine with, Activation f, Residual residual) {
   const bool affine = with == Affine::yes;
   const int64_t n = rows * channels, C = channels;
-  const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
-  const BatchNormParams p{rows, channels, 1e-5};
+  const Fused fused{n, f, residual};
+  const auto name = fused.name(rows, channels, with);
+  const BatchNormParams p{rows, channels, 1e-5, 0, f};
+  const double added = fused.added() ? 4 : 0, masked = (fused.relu() ? 4 : 0) + (fused.relu() && fused.added() ? 4 : 0);
   add<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, name, tier,
-                              join(join({out(n), in(n)}, parameters(affine, C)), {in(C), in_uniform(C, 0.5, 2)}),
-                              {.reduction = 4, .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, p);
-  add<BatchNormFrozenBackward>(
-      Op::batch_norm_frozen, Pass::backward, name, tier,
-      {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(C), in_uniform(C, 0.5, 2)},
-      {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = 12.0 * double(n)}, p);
+                              join(join({out(n), in(n)}, parameters(affine, C)), {in(C), in_uniform(C, 0.5, 2), fused.residual()}),
+                              {.reduction = 4, .flops = 3.0 * double(n), .bytes = (8 + added) * double(n)}, p);
+  add<BatchNormFrozenBackward>(Op::batch_norm_frozen, Pass::backward, name, tier, backward_args(fused, affine, C),
+                               {.reduction = double(rows), .flops = 5.0 * double(n), .bytes = (12 + masked) * double(n)}, p);
 }
 
-GRAFT_CASES(batch_norm) {
-  for (auto [rows, channels, tier] : kRows)
-    for (Affine with : {Affine::yes, Affine::no}) add_batch_norm(tier, rows, channels, with);
+namespace {
+
+// f(tier, rows, channels, ...) for every norm alone, and with what may follow it.
+template <class F>
+void for_batch_norms(F f) {
+  constexpr int64_t kMostFused = 1 << 20;
+  for (auto [rows, channels, tier] : kRows) {
+    for (Affine with : {Affine::yes, Affine::no}) f(tier, rows, channels, with, Activation::none, Residual::absent);
+    if (rows * channels > kMostFused && tier != Tier::bench) continue;
+    f(tier, rows, channels, Affine::yes, Activation::relu, Residual::present);
+    f(tier, rows, channels, Affine::no, Activation::relu, Residual::absent);
+    f(tier, rows, channels, Affine::no, Activation::none, Residual::present);
+  }
 }
 
-GRAFT_CASES(batch_norm_frozen) {
-  for (auto [rows, channels, tier] : kRows)
-    for (Affine with : {Affine::yes, Affine::no}) add_batch_norm_frozen(tier, rows, channels, with);
-}
+}  // namespace
+
+GRAFT_CASES(batch_norm) { for_batch_norms(add_batch_norm); }
+
+GRAFT_CASES(batch_norm_frozen) { for_batch_norms(add_batch_norm_frozen); }
 
 GRAFT_CASES(group_norm) {
   struct Shape {

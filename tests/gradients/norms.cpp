@@ -53,6 +53,27 @@ TEST_CASE("gradient of batch norm") {
   CHECK(gradcheck(frozen, {constant({3, 5}, 1), random_input({5}, 2), {}, constant({5}, 4), variances(5)}) == "");
 }
 
+TEST_CASE("gradient of batch norm with a residual and an activation") {
+  constexpr GradcheckOptions kShortStep{.step = 2e-6};  // relu's kink is crossed only by outputs within 1e-5 of zero
+  for (Activation f : {Activation::none, Activation::relu, Activation::silu}) {
+    INFO(int(f));
+    const BatchNormOptions o{.activation = f};
+    const Tensor x = random_input({3, 4, 5}, 1), weight = random_input({5}, 2), bias = random_input({5}, 3),
+                 residual = random_input({3, 4, 5}, 6);
+    const auto train = [&](auto& t) { return batch_norm(t[0], t[1], t[2], {}, {}, true, o, t[3]); };
+    CHECK(gradcheck(train, {x, weight, bias, residual}, kShortStep) == "");
+    CHECK(gradcheck(train, {x, weight, bias, {}}, kShortStep) == "");
+    CHECK(gradcheck(train, {x, {}, {}, constant({3, 4, 5}, 6)}, kShortStep) == "");
+    CHECK(gradcheck(train, {constant({3, 4, 5}, 1), constant({5}, 2), constant({5}, 3), residual}, kShortStep) == "");
+    const auto frozen = [&](auto& t) { return batch_norm(t[0], t[1], t[2], t[4], t[5], false, o, t[3]); };
+    const Tensor mean = constant({5}, 4), var = variances(5);
+    CHECK(gradcheck(frozen, {x, weight, bias, residual, mean, var}, kShortStep) == "");
+    CHECK(gradcheck(frozen, {x, constant({5}, 2), constant({5}, 3), residual, mean, var}, kShortStep) == "");
+    CHECK(gradcheck(frozen, {constant({3, 4, 5}, 1), {}, {}, residual, mean, var}, kShortStep) == "");
+    CHECK(gradcheck(frozen, {constant({3, 4, 5}, 1), weight, {}, {}, mean, var}, kShortStep) == "");
+  }
+}
+
 TEST_CASE("gradient of group, instance and layer norm") {
   for (int64_t groups : {1, 2, 6})
     CHECK(gradcheck([&](auto& x) { return group_norm(x[0], x[1], x[2], groups); },

@@ -8,6 +8,7 @@
 #include "nn/layers/pool2d.h"
 #include "nn/layers/shape.h"
 #include "nn_test.h"
+#include "tensor/ops/binary.h"
 
 using namespace graft;
 using namespace graft::nn;
@@ -67,4 +68,22 @@ TEST_CASE("a fused activation is the activation") {
     initialize(plain, Init::he_normal, 2);
     CHECK(same_bits(fused.forward(x), activation(plain.forward(x), kind)));
   }
+}
+
+TEST_CASE("a batch norm with activation and residual is norm, sum and activation, frozen or not, in training or evaluation") {
+  const Tensor x = random_images(2, {5, 5, 6}), shortcut = random_images(2, {5, 5, 6}, 8);
+  for (Activation kind : {Activation::none, Activation::relu, Activation::gelu})
+    for (bool frozen : {false, true})
+      for (bool training : {false, true}) {
+        BatchNorm2d fused(6, {.activation = kind}), plain(6);
+        for (BatchNorm2d* bn : {&fused, &plain}) {
+          bn->forward(x);  // statistics that are not 0 and 1
+          bn->set_frozen(frozen);
+          bn->train(training);
+        }
+        CHECK(same_bits(fused.forward(x), activation(plain.forward(x), kind)));
+        CHECK(same_bits(fused.forward(x, shortcut), activation(add(plain.forward(x), shortcut), kind)));
+        CHECK(same_bits(fused.running_mean, plain.running_mean));
+        CHECK(same_bits(fused.running_var, plain.running_var));
+      }
 }

@@ -128,14 +128,14 @@ TEST_CASE("golden pooling") {
 TEST_CASE("golden normalisation") {
   check_op("batch_norm", [](Run& r) {
     const Tensor mean = r.input("running_mean"), var = r.input("running_var");
-    const Tensor y = batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, r.params[0], r.params[1]);
+    const Tensor y = batch_norm(r.input("x"), r.input("weight"), r.input("bias"), mean, var, true, {r.params[0], r.params[1]});
     expect(r, "new_running_mean", mean);
     expect(r, "new_running_var", var);
     return y;
   });
   check_op("batch_norm_frozen", [](Run& r) {
     return batch_norm(r.input("x"), r.input("weight"), r.input("bias"), r.input("running_mean"), r.input("running_var"), false,
-                      r.params[0], r.params[1]);
+                      {r.params[0], r.params[1]});
   });
   check_op("group_norm",
            [](Run& r) { return group_norm(r.input("x"), r.input("weight"), r.input("bias"), r.integer(0), r.params[1]); });

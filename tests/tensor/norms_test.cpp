@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "tensor/ops/activation.h"
+#include "tensor/ops/binary.h"
 #include "tensor/ops/loss.h"
 #include "tensor/ops/norm.h"
 #include "tensor/ops/pool2d.h"
@@ -106,6 +108,61 @@ TEST_CASE("a row does not depend on the batch around it") {
   alone([&](const Tensor& t) { return avg_pool2d(t, {3, 2, 1}); });
 }
 
+TEST_CASE("a fused batch norm has the bits of norm, sum and relu one after another") {
+  // What takes part in the graph: x, weight and bias, residual.
+  struct Needed {
+    bool x, parameters, residual;
+  };
+  for (Device device : {Device{}, kRef, Device{Backend::emu}})
+    for (bool training : {true, false})
+      for (auto [of_x, of_parameters, of_residual] :
+           {Needed{true, true, true}, {true, false, true}, {false, true, false}, {false, false, true}, {true, false, false}})
+        for (int64_t channels : {24, 5})
+          for (Activation f : {Activation::none, Activation::relu}) {
+            INFO(name(device), training, of_x, of_parameters, of_residual, channels, int(f));
+            struct Result {
+              Tensor y, mean, var;
+              std::vector<Tensor> leaves;
+            };
+            const auto run = [&](auto norm) {
+              const auto leaf = [&](Shape shape, uint64_t key, bool needed) {
+                return normal(shape, key).to(device).set_requires_grad(needed);
+              };
+              Result r{{},
+                       normal({channels}, 5).to(device),
+                       Tensor::full({channels}, 2, DType::f32, device),
+                       {leaf({3, 7, channels}, 1, of_x), leaf({channels}, 2, of_parameters), leaf({channels}, 3, of_parameters),
+                        leaf({3, 7, channels}, 4, of_residual)}};
+              r.y = norm(r);
+              r.y.backward(normal({3, 7, channels}, 6).to(device));
+              return r;
+            };
+            const Result fused = run([&](const Result& r) {
+              const auto& l = r.leaves;
+              return batch_norm(l[0], l[1], l[2], r.mean, r.var, training, {.activation = f}, l[3]);
+            });
+            const Result apart = run([&](const Result& r) {
+              const auto& l = r.leaves;
+              return activation(add(batch_norm(l[0], l[1], l[2], r.mean, r.var, training), l[3]), f);
+            });
+            CHECK(same_bits(fused.y, apart.y));
+            CHECK(same_bits(fused.mean, apart.mean));
+            CHECK(same_bits(fused.var, apart.var));
+            for (size_t i = 0; i < fused.leaves.size(); ++i) {
+              const Tensor a = fused.leaves[i].grad(), b = apart.leaves[i].grad();
+              CHECK(a.defined() == b.defined());
+              CHECK(a.defined() == (i == 0 ? of_x : i == 3 ? of_residual : of_parameters));
+              if (a && b) CHECK(same_bits(a, b));
+            }
+          }
+}
+
+TEST_CASE("a batch norm without an activation hands its gradient on to the residual, uncopied") {
+  const Tensor x = normal({4, 6}, 1), residual = normal({4, 6}, 2).set_requires_grad(true), dy = normal({4, 6}, 3);
+  batch_norm(x, {}, {}, {}, {}, true, {}, residual).backward(dy);
+  CHECK(residual.grad().raw() == dy.raw());
+}
+
 TEST_CASE("evaluation and frozen layers leave running statistics alone") {
   const Tensor x = normal({4, 6}, 1), mean = normal({6}, 2), var = Tensor::full({6}, 2);
   const Tensor mean_before = mean.clone(), var_before = var.clone();
@@ -147,6 +204,9 @@ TEST_CASE("errors of pooling, losses and normalisation say what and where") {
   CHECK_THROWS_WITH_AS(batch_norm(x.rows(0, 1).view({16, 6}).rows(0, 1), {}, {}, {}, {}, true),
                        doctest::Contains("more than one value per channel"), ShapeError);
   CHECK_THROWS_WITH_AS(batch_norm(x, {}, {}, {}, {}, false), doctest::Contains("got none"), ShapeError);
+  CHECK_THROWS_WITH_AS(batch_norm(x, {}, {}, {}, {}, true, {}, logits), "batch_norm: residual: expected [2, 4, 4, 6], got [3, 5]",
+                       ShapeError);
+  CHECK_THROWS_AS(batch_norm(x, {}, {}, {}, {}, true, {}, Tensor::zeros({2, 4, 4, 6}, DType::f64, kRef)), DtypeError);
   CHECK_THROWS_WITH_AS(group_norm(x, {}, {}, 4), "group_norm: groups: expected a divisor of 6 channels, got 4", ShapeError);
   CHECK_THROWS_AS(lrn(x, 0), ShapeError);
   CHECK_THROWS_AS(lrn(x, 5, 1e-4, 0.75, 0), ConfigError);
