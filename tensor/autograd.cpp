@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tensor/ops/axpby.h"
+#include "tensor/ops/binary.h"
 
 namespace graft {
 namespace {
@@ -24,16 +25,11 @@ std::vector<std::shared_ptr<Node>> nodes_below(const std::shared_ptr<Node>& root
   return found;
 }
 
-// sum = sum + g. The first gradient is kept as it is; it is copied before the first addition if somebody else holds it.
+// sum = sum + g. The first gradient is kept as it is, and may be somebody else's: the first addition makes a tensor of its own.
 void accumulate(Tensor& sum, bool& owned, const Tensor& g) {
-  if (!sum) {
-    sum = g;
-    owned = false;
-    return;
-  }
-  if (!owned) sum = sum.clone();
-  owned = true;
-  add_inplace(sum, g);
+  if (sum && owned) return add_inplace(sum, g);
+  owned = sum.defined();
+  sum = sum ? add(sum, g) : g;
 }
 
 }  // namespace
