@@ -106,9 +106,9 @@ template <int kValues, class T>
 __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
     layer_norm_backward_warps(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean,
                               const float* rstd, LayerNormParams p) {
-  constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth, kColumns = 32 * kValues;
+  constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth;
   struct Smem {
-    float sum[2][kColumns];
+    float sum[2][kWidth][32 * kPieces + 32 / kWidth];  // element j of all vectors side by side: lanes meet all banks, both ways
   };
   auto& smem = shared<Smem>();
   const int lane = int(threadIdx.x), warp = int(threadIdx.y), channels = int(p.channels);
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
       for (int i = 0; i < kPieces; ++i)
 #pragma unroll
         for (int j = 0; j < kWidth; ++j) {
-          float *const w = &smem.sum[0][column(i) + j], *const b = &smem.sum[1][column(i) + j];
+          float *const w = &smem.sum[0][j][32 * i + lane], *const b = &smem.sum[1][j][32 * i + lane];
           *w = turn == 0 ? dweight[i][j] : *w + dweight[i][j];
           *b = turn == 0 ? dbias[i][j] : *b + dbias[i][j];
         }
@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
   }
   share += 2 * blockIdx.x * p.channels;
   for (int c = 32 * warp + lane; c < channels; c += 32 * kBackwardWarps)
-    share[c] = smem.sum[0][c], share[channels + c] = smem.sum[1][c];
+    share[c] = smem.sum[0][c % kWidth][c / kWidth], share[channels + c] = smem.sum[1][c % kWidth][c / kWidth];
 }
 
 GroupNormParams as_groups(const LayerNormParams& p) { return {p.rows, 1, p.channels, 1, p.eps}; }

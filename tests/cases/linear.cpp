@@ -37,8 +37,9 @@ GRAFT_CASES(linear) {
   const Activation relu = Activation::relu;
   add_linear(Tier::smoke, {5, 8, 11, Activation::gelu}, Bias::present);
   add_linear(Tier::smoke, {67, 16, 72, Activation::gelu}, Bias::absent);
-  add_linear(Tier::smoke, {70, 24, 8, relu}, Bias::present);             // units of 16 bytes in any type
-  add_linear(Tier::ci, {1100, 16, 8, Activation::none}, Bias::present);  // parts of k in wgrad
+  add_linear(Tier::smoke, {70, 24, 8, relu}, Bias::present);               // units of 16 bytes in any type
+  add_linear(Tier::smoke, {37, 8, 264, Activation::none}, Bias::present);  // columns beyond a warp of vectors
+  add_linear(Tier::ci, {1100, 16, 8, Activation::none}, Bias::present);    // parts of k in wgrad
   add_linear(Tier::full, {70001, 8, 8, relu}, Bias::present);
   add_linear(Tier::bench, {2048, 768, 3072, Activation::gelu}, Bias::present);
   add_linear(Tier::bench, {50, 768, 128, relu}, Bias::present);  // the study CNN
