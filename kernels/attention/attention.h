@@ -22,12 +22,17 @@ struct AttentionParams {
   double scale;                                             // > 0, usually 1 / sqrt(head_dim)
   bool causal = false;
   int64_t window = 0;  // 0: none
+  // Elements from a token to the next, in q and dq and in k, v, dk and dv, which one tensor may hold side by side; 0: dense.
+  int64_t q_row = 0, kv_row = 0;
 
   GRAFT_BOTH_SIDES constexpr int64_t group() const { return heads / kv_heads; }
+  GRAFT_BOTH_SIDES constexpr int64_t y_step() const { return heads * head_dim; }  // of y and dy
+  GRAFT_BOTH_SIDES constexpr int64_t q_step() const { return q_row ? q_row : heads * head_dim; }
+  GRAFT_BOTH_SIDES constexpr int64_t kv_step() const { return kv_row ? kv_row : kv_heads * head_dim; }
 };
 
 // q, y [batch, queries, heads, head_dim]; k, v [batch, keys, kv_heads, head_dim]; lse [batch, heads, queries]; lengths[batch],
-// clamped to [0, keys], or null. Gradients have the shapes of what they belong to. Outputs overlap no input.
+// clamped to [0, keys], or null. Gradients have the shapes and steps of what they belong to. Outputs overlap no input.
 template <class T>
 using AttentionForward = void(Context&, T* y, Accumulate<T>* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
                               const AttentionParams&);

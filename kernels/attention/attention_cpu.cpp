@@ -67,7 +67,7 @@ void Forward(const ForwardTile& t) {
   float max[kOwn], sum[kOwn];
   Interval seen[kOwn] = {};
   for (int64_t r = 0; r < t.rows; ++r) {
-    q[r] = t.q + r * t.step, y[r] = t.y + r * t.step;
+    q[r] = t.q + r * t.q_step, y[r] = t.y + r * t.y_step;
     prob[r] = score[r] = t.scores + r * kStream;
     seen[r] = seen_keys(p, t.first + r, t.count);
     max[r] = kNone, sum[r] = 0;
@@ -119,8 +119,8 @@ HWY_INLINE void backward(const BackwardTile& t) {
   const int64_t stream = kRows == Rows::queries ? p.keys : p.queries;
   const int64_t live = kRows == Rows::queries ? t.rows : std::min(t.rows, t.count - t.at);  // the rows behind are padding
   for (int64_t r = 0; r < t.rows; ++r) {
-    first[r] = t.first + r * t.step, second[r] = t.second + r * t.step;
-    d_first[r] = t.d_first + r * t.step, d_second[r] = kRows == Rows::keys ? t.d_second + r * t.step : nullptr;
+    first[r] = t.first + r * t.first_step, second[r] = t.second + r * t.second_step;
+    d_first[r] = t.d_first + r * t.first_step, d_second[r] = kRows == Rows::keys ? t.d_second + r * t.second_step : nullptr;
     prob[r] = score[r] = t.scores + r * kStream, ds[r] = dp[r] = t.scores + (kOwn + r) * kStream;
     seen[r] = r >= live ? Interval{0, 0} : kRows == Rows::queries ? seen_keys(p, t.at + r, t.count) : seeing_queries(p, t.at + r);
     if (!t.accumulate) {
@@ -171,14 +171,15 @@ HWY_EXPORT(BackwardKeys);
 
 namespace {
 
-// One tensor [batch, length, heads, head_dim], its heads packed one after another.
+// One tensor [batch, length, heads, head_dim], tokens `step` apart, its heads packed one after another.
 struct PackedHeads {
-  PackedHeads(Context& context, const float* x, int64_t batch, int64_t length, int64_t heads, int64_t dim, Panels panels)
+  PackedHeads(Context& context, const float* x, int64_t batch, int64_t length, int64_t heads, int64_t dim, int64_t step,
+              Panels panels)
       : size(panels == Panels::rows ? panel_layout().padded(length) * dim : panel_layout().padded(dim) * length),
         data(context.scratch<float>(size_t(batch * heads * size))) {
     context.pool().parallel_for(batch * heads, [&](int64_t i, int) {
       HWY_DYNAMIC_DISPATCH(Pack)
-      (data.get() + i * size, x + (i / heads * length * heads + i % heads) * dim, heads * dim, length, dim, panels);
+      (data.get() + i * size, x + i / heads * length * step + i % heads * dim, step, length, dim, panels);
     });
   }
   const float* head(int64_t b, int64_t heads, int64_t h) const { return data.get() + (b * heads + h) * size; }
@@ -202,20 +203,21 @@ void for_tiles(Context& context, int64_t batch, int64_t heads, int64_t length, F
 void attention_forward(Context& context, float* y, float* lse, const float* q, const float* k, const float* v,
                        const int64_t* lengths, const AttentionParams& p) {
   const int64_t D = p.head_dim;
-  const PackedHeads keys(context, k, p.batch, p.keys, p.kv_heads, D, Panels::rows),
-      values(context, v, p.batch, p.keys, p.kv_heads, D, Panels::features);
+  const PackedHeads keys(context, k, p.batch, p.keys, p.kv_heads, D, p.kv_step(), Panels::rows),
+      values(context, v, p.batch, p.keys, p.kv_heads, D, p.kv_step(), Panels::features);
   for_tiles(context, p.batch, p.heads, p.queries, [&](int64_t b, int64_t h, int64_t at, int64_t rows, float* scores) {
-    const int64_t own = ((b * p.queries + at) * p.heads + h) * D, kv = h / p.group();
+    const int64_t row = b * p.queries + at, kv = h / p.group();
     HWY_DYNAMIC_DISPATCH(Forward)
     ({.params = &p,
       .first = at,
       .rows = rows,
       .count = key_count(p, lengths, b),
-      .step = p.heads * D,
-      .q = q + own,
+      .q_step = p.q_step(),
+      .y_step = p.y_step(),
+      .q = q + row * p.q_step() + h * D,
       .k = keys.head(b, p.kv_heads, kv),
       .v = values.head(b, p.kv_heads, kv),
-      .y = y + own,
+      .y = y + row * p.y_step() + h * D,
       .lse = lse + (b * p.heads + h) * p.queries + at,
       .scores = scores});
   });
@@ -230,19 +232,21 @@ void attention_backward(Context& context, float* dq, float* dk, float* dv, const
     HWY_DYNAMIC_DISPATCH(Delta)(delta.get() + i * p.queries, dy + own, y + own, H * D, p.queries, D);
   });
   {
-    const PackedHeads keys(context, k, p.batch, p.keys, KV, D, Panels::rows),
-        values(context, v, p.batch, p.keys, KV, D, Panels::rows),
-        keys_features(context, k, p.batch, p.keys, KV, D, Panels::features);
+    const PackedHeads keys(context, k, p.batch, p.keys, KV, D, p.kv_step(), Panels::rows),
+        values(context, v, p.batch, p.keys, KV, D, p.kv_step(), Panels::rows),
+        keys_features(context, k, p.batch, p.keys, KV, D, p.kv_step(), Panels::features);
     for_tiles(context, p.batch, H, p.queries, [&](int64_t b, int64_t h, int64_t at, int64_t rows, float* scores) {
-      const int64_t own = ((b * p.queries + at) * H + h) * D, kv = h / p.group(), query = (b * H + h) * p.queries + at;
+      const int64_t row = b * p.queries + at, own = row * p.q_step() + h * D, kv = h / p.group();
+      const int64_t query = (b * H + h) * p.queries + at;
       HWY_DYNAMIC_DISPATCH(BackwardQueries)
       ({.params = &p,
         .at = at,
         .rows = rows,
         .count = key_count(p, lengths, b),
-        .step = H * D,
+        .first_step = p.q_step(),
+        .second_step = p.y_step(),
         .first = q + own,
-        .second = dy + own,
+        .second = dy + row * p.y_step() + h * D,
         .stream_first = keys.head(b, KV, kv),
         .stream_second = values.head(b, KV, kv),
         .stream_first_features = keys_features.head(b, KV, kv),
@@ -252,12 +256,12 @@ void attention_backward(Context& context, float* dq, float* dk, float* dv, const
         .scores = scores});
     });
   }
-  const PackedHeads queries(context, q, p.batch, p.queries, H, D, Panels::rows),
-      grads(context, dy, p.batch, p.queries, H, D, Panels::rows),
-      queries_features(context, q, p.batch, p.queries, H, D, Panels::features),
-      grads_features(context, dy, p.batch, p.queries, H, D, Panels::features);
+  const PackedHeads queries(context, q, p.batch, p.queries, H, D, p.q_step(), Panels::rows),
+      grads(context, dy, p.batch, p.queries, H, D, p.y_step(), Panels::rows),
+      queries_features(context, q, p.batch, p.queries, H, D, p.q_step(), Panels::features),
+      grads_features(context, dy, p.batch, p.queries, H, D, p.y_step(), Panels::features);
   for_tiles(context, p.batch, KV, p.keys, [&](int64_t b, int64_t kv, int64_t at, int64_t rows, float* scores) {
-    const int64_t own = ((b * p.keys + at) * KV + kv) * D;
+    const int64_t own = (b * p.keys + at) * p.kv_step() + kv * D;
     for (int64_t h = kv * p.group(); h < (kv + 1) * p.group(); ++h) {
       const int64_t query = (b * H + h) * p.queries;
       HWY_DYNAMIC_DISPATCH(BackwardKeys)
@@ -265,7 +269,8 @@ void attention_backward(Context& context, float* dq, float* dk, float* dv, const
         .at = at,
         .rows = rows,
         .count = key_count(p, lengths, b),
-        .step = KV * D,
+        .first_step = p.kv_step(),
+        .second_step = p.kv_step(),
         .accumulate = h != kv * p.group(),
         .first = k + own,
         .second = v + own,

@@ -13,6 +13,7 @@
 #include "kernels/attention/heads.cuh"
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
+#include "kernels/common/vectors.h"
 #include "kernels/common/versions.h"
 
 namespace graft::GRAFT_GPU {
@@ -38,7 +39,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attention_forward_v1(ForwardPr
   const Interval seen = seen_keys(p, i, key_count(p, in.lengths, b));
   const auto keys = key_head(in.k, p, b, h / p.group()), values = key_head(in.v, p, b, h / p.group());
   const T* qi = query_head(in.q, p, b, h).row(i);
-  T* yi = query_head(in.y, p, b, h).row(i);
+  T* yi = output_head(in.y, p, b, h).row(i);
   const int lane = int(threadIdx.x);
   for (int64_t d0 = 0; d0 < p.head_dim; d0 += 32 * kChunk) {
     float max = -INFINITY, sum = 0, acc[kChunk] = {};
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attention_forward_v1(ForwardPr
   }
 }
 
-// A warp a query, and one a padded place.
+// A warp a query, and one a padded place; or, of rows in units of 16 bytes, the lanes that hold one, head beside head.
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     attention_statistics(RowStatistics* out, const T* dy, const T* y, const float* lse, AttentionParams p) {
@@ -79,13 +80,44 @@ __global__ void __launch_bounds__(32 * kWarps)
   const int64_t i = row % padded, bh = row / padded;
   RowStatistics s{INFINITY, 0};
   if (i < p.queries) {
-    const T *g = query_head(dy, p, bh / p.heads, bh % p.heads).row(i), *o = query_head(y, p, bh / p.heads, bh % p.heads).row(i);
+    const T *g = output_head(dy, p, bh / p.heads, bh % p.heads).row(i), *o = output_head(y, p, bh / p.heads, bh % p.heads).row(i);
     for (int64_t d = threadIdx.x; d < p.head_dim; d += 32) s.delta = fmaf(to_float(g[d]), to_float(o[d]), s.delta);
     s.delta = warp_sum(s.delta);
     s.lse = lse[bh * p.queries + i];
     if (s.lse == -INFINITY) s.lse = INFINITY;
   }
   if (threadIdx.x == 0) out[row] = s;
+}
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    attention_statistics_vectors(RowStatistics* out, const T* dy, const T* y, const float* lse, AttentionParams p, int lanes) {
+  const unsigned heads = unsigned(p.heads), padded = unsigned(padded_queries(p)), thread = blockIdx.x * kThreads + threadIdx.x;
+  const unsigned at = thread / unsigned(lanes), lane = thread % unsigned(lanes), h = at % heads, i = at / heads % padded;
+  const int64_t b = at / heads / padded, row = b * p.heads + h;
+  const bool inside = b < p.batch, query = inside && i < p.queries;
+  RowStatistics s{INFINITY, 0};
+  if (query) {
+    float g[kVector<T>], o[kVector<T>];
+    const int chunk = int(lane) * kVector<T>;
+    load(g, output_head(dy, p, b, h).row(i) + chunk);
+    load(o, output_head(y, p, b, h).row(i) + chunk);
+#pragma unroll
+    for (int d = 0; d < kVector<T>; ++d) s.delta = fmaf(g[d], o[d], s.delta);
+  }
+  for (int d = lanes / 2; d > 0; d /= 2) s.delta += __shfl_xor_sync(kFullWarp, s.delta, d);
+  if (!inside || lane != 0) return;
+  if (query) s.lse = lse[row * p.queries + i];
+  if (s.lse == -INFINITY) s.lse = INFINITY;
+  out[row * padded + i] = s;
+}
+template <class T>
+void make_statistics(Context& context, RowStatistics* out, const T* dy, const T* y, const float* lse, const AttentionParams& p) {
+  const int64_t rows = p.batch * p.heads * padded_queries(p);
+  if (rows == 0) return;
+  const int lanes = int(p.head_dim) / kVector<T>;
+  if (supports_tiled(p) && aligned_16(dy, y) && rows * lanes < int64_t{1} << 31)
+    return launch_threads(context, rows * lanes, attention_statistics_vectors<T>, out, dy, y, lse, p, lanes);
+  launch(attention_statistics<T>, dim3(unsigned(ceil_div(rows, kWarps))), dim3(32, kWarps), 0, context, out, dy, y, lse, p);
 }
 
 template <class T, Rows kRows>
@@ -152,15 +184,14 @@ void row_backward(Context& context, const BackwardProblem<T>& in) {
 template <class T, void (*kRun)(Context&, const ForwardProblem<T>&)>
 void forward(Context& context, T* y, float* lse, const T* q, const T* k, const T* v, const int64_t* lengths,
              const AttentionParams& p) {
-  if (p.batch * p.heads * p.queries > 0) kRun(context, {y, lse, q, k, v, lengths, p});
+  if (p.batch * p.heads * p.queries > 0) kRun(context, {y, lse, q, k, v, lengths, with_steps(p)});
 }
 template <class T, void (*kRun)(Context&, const BackwardProblem<T>&)>
 void backward(Context& context, T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* y, const float* lse,
               const int64_t* lengths, const AttentionParams& p) {
-  const int64_t rows = p.batch * p.heads * padded_queries(p);
-  const auto statistics = device_scratch<RowStatistics>(context, size_t(rows));
-  if (rows) launch(attention_statistics<T>, warp_rows(rows), dim3(32, kWarps), 0, context, statistics.get(), dy, y, lse, p);
-  kRun(context, {dq, dk, dv, dy, q, k, v, statistics.get(), lengths, p});
+  const auto statistics = device_scratch<RowStatistics>(context, size_t(p.batch * p.heads * padded_queries(p)));
+  make_statistics(context, statistics.get(), dy, y, lse, p);
+  kRun(context, {dq, dk, dv, dy, q, k, v, statistics.get(), lengths, with_steps(p)});
 }
 
 template <class... A>
@@ -169,12 +200,12 @@ bool accepts_all(A...) {
 }
 template <class T, bool (*kSupports)(const ForwardProblem<T>&)>
 bool accepts_forward(T* y, float* lse, const T* q, const T* k, const T* v, const int64_t* lengths, const AttentionParams& p) {
-  return kSupports({y, lse, q, k, v, lengths, p});
+  return kSupports({y, lse, q, k, v, lengths, with_steps(p)});
 }
 template <class T, bool (*kSupports)(const BackwardProblem<T>&)>
 bool accepts_backward(T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T*, const float*,
                       const int64_t* lengths, const AttentionParams& p) {
-  return kSupports({dq, dk, dv, dy, q, k, v, nullptr, lengths, p});
+  return kSupports({dq, dk, dv, dy, q, k, v, nullptr, lengths, with_steps(p)});
 }
 template <template <class> class Problem, class T>
 bool tiled(const Problem<T>& in) {

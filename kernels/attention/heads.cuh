@@ -10,16 +10,20 @@ namespace {
 template <class T>
 struct Head {
   T* data;
-  int64_t step;
+  int step;
   __device__ T* row(int64_t t) const { return data + t * step; }
 };
 template <class T>
 __device__ Head<T> query_head(T* q, const AttentionParams& p, int64_t b, int64_t h) {
-  return {q + (b * p.queries * p.heads + h) * p.head_dim, p.heads * p.head_dim};
+  return {q + b * p.queries * p.q_row + h * p.head_dim, int(p.q_row)};
+}
+template <class T>
+__device__ Head<T> output_head(T* y, const AttentionParams& p, int64_t b, int64_t h) {
+  return {y + b * p.queries * p.y_step() + h * p.head_dim, int(p.y_step())};
 }
 template <class T>
 __device__ Head<T> key_head(T* k, const AttentionParams& p, int64_t b, int64_t kv) {
-  return {k + (b * p.keys * p.kv_heads + kv) * p.head_dim, p.kv_heads * p.head_dim};
+  return {k + b * p.keys * p.kv_row + kv * p.head_dim, int(p.kv_row)};
 }
 
 // Where the running maximum is still -inf the shift is 0: exp(-inf - 0) = 0, where -inf - -inf would be NaN.
@@ -50,7 +54,7 @@ struct Backward : BackwardProblem<T> {
   };
   __device__ Arrays arrays(int64_t b, int64_t own, int64_t g) const {
     const int64_t h = own * group() + g, kv = h / p.group();
-    const Head<const T> q = query_head(this->q, p, b, h), dy = query_head(this->dy, p, b, h), k = key_head(this->k, p, b, kv),
+    const Head<const T> q = query_head(this->q, p, b, h), dy = output_head(this->dy, p, b, h), k = key_head(this->k, p, b, kv),
                         v = key_head(this->v, p, b, kv);
     const RowStatistics* s = this->rows + (b * p.heads + h) * padded_queries(p);
     if constexpr (kKeys) return {k, v, q, dy, s};

@@ -148,7 +148,7 @@ void run(Context& context, const BackwardProblem<BFloat16>& in) {
 
 bool supports_mma(const BackwardProblem<BFloat16>& in) {
   return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 &&
-         aligned_16(in.dq, in.dk, in.dv, in.dy, in.q, in.k, in.v);
+         aligned_rows(in.p, in.dq, in.dk, in.dv, in.dy, in.q, in.k, in.v);
 }
 
 void mma_backward(Context& context, const BackwardProblem<BFloat16>& in) {

@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kMmaThreads, 1) attention_forward_v3(ForwardPr
       if (t == 0 && i < end) in.lse[(b * p.heads + h) * p.queries + i] = row.lse;
     }
   if (steps == 0) __syncthreads();  // the queries, which other threads have copied, are overwritten
-  Tile::template store<kM>(query_head(in.y, p, b, h), i0, end, sq, warp_row,
+  Tile::template store<kM>(output_head(in.y, p, b, h), i0, end, sq, warp_row,
                            [&](int m, int n, int e) { return by[m][e / 2] == 0 ? 0 : acc[m][n][e] * by[m][e / 2]; });
 }
 
@@ -132,7 +132,7 @@ void run(Context& context, const ForwardProblem<BFloat16>& in) {
 }  // namespace
 
 bool supports_mma(const ForwardProblem<BFloat16>& in) {
-  return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 && aligned_16(in.q, in.k, in.v, in.y);
+  return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 && aligned_rows(in.p, in.q, in.k, in.v, in.y);
 }
 
 void mma_forward(Context& context, const ForwardProblem<BFloat16>& in) {

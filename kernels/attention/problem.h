@@ -1,10 +1,18 @@
 // What every version of attention gets on the GPU, and the versions that stand in files of their own.
 #pragma once
+#include <algorithm>
+
 #include "kernels/attention/attention.h"
 #include "kernels/common/half.h"
 #include "kernels/common/simt.h"
 
 namespace graft {
+
+// Params of a problem have q_row and kv_row as they are: a step that a kernel first had to choose would take a register.
+inline AttentionParams with_steps(AttentionParams p) {
+  p.q_row = p.q_step(), p.kv_row = p.kv_step();
+  return p;
+}
 
 template <class T>
 struct ForwardProblem {
@@ -33,10 +41,11 @@ struct BackwardProblem {
   AttentionParams p;
 };
 
-// Whether rows can be loaded by 16 bytes: a head_dim of whole chunks keeps what starts so.
+// Whether rows can be loaded by 16 bytes, given a head_dim of whole chunks.
 template <class... T>
-bool aligned_16(const T*... arrays) {
-  return ((reinterpret_cast<uintptr_t>(arrays) % 16 == 0) && ...);
+bool aligned_rows(const AttentionParams& p, const T*... arrays) {
+  constexpr int64_t kElements = std::min({16 / int64_t(sizeof(T))...});
+  return ((reinterpret_cast<uintptr_t>(arrays) % 16 == 0) && ...) && p.q_step() % kElements == 0 && p.kv_step() % kElements == 0;
 }
 
 }  // namespace graft

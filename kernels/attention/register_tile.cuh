@@ -40,7 +40,7 @@ template <int kDim, int kC>
 __device__ void add_scores(float (&score)[kR][kC], const float (&own)[kTileRows][kDim + 4],
                            const float (&stream)[16 * kC][kDim + 4], int row) {
   const int tx = int(threadIdx.x) % 16;
-#pragma unroll 2
+#pragma unroll(kC > 2 ? 2 : 1)  // backward with head_dim 128 has no register left for two
   for (int d = 0; d < kDim; d += 4) {
     float b[kC][4];
 #pragma unroll

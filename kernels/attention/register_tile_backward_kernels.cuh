@@ -102,7 +102,7 @@ void run(Context& context, const BackwardProblem<float>& in) {
 
 bool supports_register_tile(const BackwardProblem<float>& in) {
   return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 &&
-         aligned_16(in.dq, in.dk, in.dv, in.dy, in.q, in.k, in.v);
+         aligned_rows(in.p, in.dq, in.dk, in.dv, in.dy, in.q, in.k, in.v);
 }
 
 void register_tile_backward(Context& context, const BackwardProblem<float>& in) {

@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) attention_forward_v5(ForwardP
     for (int n = 0; n < kGroups<kDim>; ++n) {
 #pragma unroll
       for (int e = 0; e < kV<kDim>; ++e) acc[r][n][e] = empty ? 0 : acc[r][n][e] / total;
-      write(query_head(in.y, p, b, h).row(i) + (16 * n + tx) * kV<kDim>, acc[r][n]);
+      write(output_head(in.y, p, b, h).row(i) + (16 * n + tx) * kV<kDim>, acc[r][n]);
     }
     if (tx == 0) in.lse[(b * p.heads + h) * p.queries + i] = empty ? -INFINITY : highest[r] * float(p.scale) + logf(total);
   }
@@ -129,7 +129,7 @@ void run(Context& context, const ForwardProblem<float>& in) {
 }  // namespace
 
 bool supports_register_tile(const ForwardProblem<float>& in) {
-  return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 && aligned_16(in.q, in.k, in.v, in.y);
+  return supports_tiled(in.p) && in.p.queries < kFar / 2 && in.p.keys < kFar / 2 && aligned_rows(in.p, in.q, in.k, in.v, in.y);
 }
 
 void register_tile_forward(Context& context, const ForwardProblem<float>& in) {

@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kSide* kSide) attention_forward_v2(ForwardProb
     const Interval seen = seen_keys(p, i, count);
     const bool empty = seen.begin == seen.end;
 #pragma unroll
-    for (int c = 0; c < kF; ++c) query_head(in.y, p, b, h).row(i)[tx + kSide * c] = from_float<T>(empty ? 0 : acc[r][c] / sum[r]);
+    for (int c = 0; c < kF; ++c) output_head(in.y, p, b, h).row(i)[tx + kSide * c] = from_float<T>(empty ? 0 : acc[r][c] / sum[r]);
     if (tx == 0) in.lse[(b * p.heads + h) * p.queries + i] = empty ? -INFINITY : max[r] + logf(sum[r]);
   }
 }

@@ -13,7 +13,7 @@ struct ForwardTile {
   const AttentionParams* params;
   int64_t first, rows;     // of the queries
   int64_t count;           // keys that are no padding
-  int64_t step;            // floats from a row of q to the next, and of y
+  int64_t q_step, y_step;  // floats from a row to the next
   const float *q, *k, *v;  // q at the first row; k packed by rows, v by features
   float *y, *lse, *scores;
 };
@@ -21,7 +21,7 @@ struct ForwardTile {
 // Rows: queries, where first, second are q, dy and the stream is k, v; or keys, where they are k, v and the stream is q, dy.
 struct BackwardTile {
   const AttentionParams* params;
-  int64_t at, rows, count, step;
+  int64_t at, rows, count, first_step, second_step;
   bool accumulate = false;  // on to d_first and d_second
   const float *first, *second, *stream_first, *stream_second, *stream_first_features, *stream_second_features = nullptr;
   const float *lse, *delta;  // of the queries: of the first row, or of the stream

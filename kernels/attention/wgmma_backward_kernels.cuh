@@ -226,8 +226,8 @@ void run(Context& context, const BackwardProblem<BFloat16>& problem) {
   constexpr int kStream = BackwardSizes<kDim, kRows>::kStream;
   const WorkOrder order = work_order(p, in.length(), in.heads(), kRows == Rows::keys ? p.queries * p.group() : p.keys);
   const auto maps = [&](int query_rows, int key_rows) {
-    const TensorMap q = rows_of(in.q, p, p.queries, p.heads, query_rows), dy = rows_of(in.dy, p, p.queries, p.heads, query_rows),
-                    k = rows_of(in.k, p, p.keys, p.kv_heads, key_rows), v = rows_of(in.v, p, p.keys, p.kv_heads, key_rows),
+    const TensorMap q = query_rows_of(in.q, p, p.q_step(), query_rows), dy = query_rows_of(in.dy, p, p.y_step(), query_rows),
+                    k = key_rows_of(in.k, p, key_rows), v = key_rows_of(in.v, p, key_rows),
                     rows = statistics_map(in.rows, p, kStream);
     return kRows == Rows::keys ? BackwardMaps{k, v, q, dy, rows} : BackwardMaps{q, dy, k, v, rows};
   };

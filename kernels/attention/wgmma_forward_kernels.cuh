@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     if (t == 0 && i < end) in.lse[(int64_t(b) * p.heads + h) * p.queries + i] = row.lse;
   }
   named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // the queries, which all four warps multiplied, are overwritten
-  MmaTile<kDim>::template store<1>(query_head(in.y, p, b, h), i0 + warpgroup * kGroupRows, end, s.q[warpgroup][0][0], warp_row,
+  MmaTile<kDim>::template store<1>(output_head(in.y, p, b, h), i0 + warpgroup * kGroupRows, end, s.q[warpgroup][0][0], warp_row,
                                    [&](int, int n, int e) { return by[e / 2] == 0 ? 0 : acc[0][n][e] * by[e / 2]; });
 #endif
 }
@@ -171,8 +171,8 @@ void run(Context& context, const ForwardProblem<BFloat16>& in) {
   const AttentionParams& p = in.p;
   const WorkOrder order = work_order(p, p.queries, p.heads, p.keys);
   launch(attention_forward_v4<kDim>, dim3(unsigned(order.tiles * order.pairs)), kWgmmaThreads, aligned_shared_bytes<Smem<kDim>>,
-         context, in, order, rows_of(in.q, p, p.queries, p.heads, kGroupRows), rows_of(in.k, p, p.keys, p.kv_heads, kKeys),
-         rows_of(in.v, p, p.keys, p.kv_heads, kKeys));
+         context, in, order, query_rows_of(in.q, p, p.q_step(), kGroupRows), key_rows_of(in.k, p, kKeys),
+         key_rows_of(in.v, p, kKeys));
 }
 
 }  // namespace

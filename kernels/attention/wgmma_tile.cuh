@@ -93,8 +93,8 @@ __device__ Work work_of_block(const WorkOrder& o) {
 }
 
 // Boxes of `rows` rows of one head, at coordinates feature, head, row, sample.
-TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int rows) {
-  const int64_t row = heads * p.head_dim * 2;
+TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int64_t step, int rows) {
+  const int64_t row = step * 2;
   return tensor_map(TiledTensor{.data = x,
                                 .dtype = DType::bf16,
                                 .rank = 4,
@@ -102,6 +102,12 @@ TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, i
                                 .stride = {p.head_dim * 2, row, length * row},
                                 .box = {kBoxFeatures, 1, rows, 1},
                                 .swizzle = Swizzle::b128});
+}
+TensorMap query_rows_of(const BFloat16* x, const AttentionParams& p, int64_t step, int rows) {
+  return rows_of(x, p, p.queries, p.heads, step, rows);
+}
+TensorMap key_rows_of(const BFloat16* x, const AttentionParams& p, int rows) {
+  return rows_of(x, p, p.keys, p.kv_heads, p.kv_step(), rows);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct AttentionOptions {
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions options = {}, const Tensor& lengths = {});
 
 // The same of one tensor, as one linear layer makes it: qkv[B, T, (H + 2 Hkv) D] holds the H query heads of a token, then its
-// Hkv key heads, then its Hkv value heads -> [B, T, H D]. Its gradient is written once; slices would each add a zeroed copy.
+// Hkv key heads, then its Hkv value heads -> [B, T, H D]. Neither they nor their gradients are copied.
 Tensor self_attention(const Tensor& qkv, int64_t heads, int64_t kv_heads, AttentionOptions options = {},
                       const Tensor& lengths = {});
 

@@ -17,25 +17,26 @@ AttentionParams shape(int64_t batch, int64_t queries, int64_t keys, int64_t head
 }  // namespace
 
 void add_attention(Tier tier, const AttentionParams& p, Padding padding) {
-  const int64_t q = p.batch * p.queries * p.heads * p.head_dim, k = p.batch * p.keys * p.kv_heads * p.head_dim,
+  const int64_t q = p.batch * p.queries * p.q_step(), k = p.batch * p.keys * p.kv_step(), y = p.batch * p.queries * p.y_step(),
                 rows = p.batch * p.heads * p.queries;
   double pairs = 0;  // of a query and a key that it sees
   for (int64_t i = 0; i < p.queries; ++i) {
     const Interval seen = seen_keys(p, i, p.keys);
     pairs += double(p.batch * p.heads * (seen.end - seen.begin));
   }
-  const auto name = fmt::format("batch={} queries={} keys={} heads={}/{} dim={}{}{}{}", p.batch, p.queries, p.keys, p.heads,
+  const auto name = fmt::format("batch={} queries={} keys={} heads={}/{} dim={}{}{}{}{}", p.batch, p.queries, p.keys, p.heads,
                                 p.kv_heads, p.head_dim, p.causal ? " causal" : "",
-                                p.window ? fmt::format(" window={}", p.window) : "", padding == Padding::random ? " padded" : "");
+                                p.window ? fmt::format(" window={}", p.window) : "", padding == Padding::random ? " padded" : "",
+                                p.q_row || p.kv_row ? fmt::format(" steps={},{}", p.q_step(), p.kv_step()) : "");
   const Arg lengths = padding == Padding::random ? index(p.batch, p.keys + 1) : absent();
   const double dim = double(p.head_dim), reduction = dim + double(p.keys);
-  add<AttentionForward>(Op::attention, Pass::forward, name, tier, {out(q), out(rows), in(q), in(k), in(k), lengths},
+  add<AttentionForward>(Op::attention, Pass::forward, name, tier, {out(y), out(rows), in(q), in(k), in(k), lengths},
                         {.reduction = reduction, .flops = 4 * pairs * dim, .bytes = 8.0 * double(q + k), .rounds_inside = true}, p);
   // lse about as the forward pass would give it: probabilities of the right size.
   const double lse = std::log(std::max(1.0, pairs / double(rows))) + 0.5;
   add<AttentionBackward>(
       Op::attention, Pass::backward, name, tier,
-      {out(q), out(k), out(k), in(q), in(q), in(k), in(k), in(q), in_uniform(rows, lse - 0.5, lse + 0.5), lengths},
+      {out(q), out(k), out(k), in(y), in(q), in(k), in(k), in(y), in_uniform(rows, lse - 0.5, lse + 0.5), lengths},
       {.reduction = reduction + double(p.queries * p.group()),
        .flops = 10 * pairs * dim,
        .bytes = 16.0 * double(q + k),
@@ -59,6 +60,13 @@ GRAFT_CASES(attention) {
     add_attention(Tier::ci, shape(2, 67, 259, 2, 2, dim, false), Padding::random);
     add_attention(Tier::ci, shape(1, 300, 300, 1, 1, dim, true, 50));
     add_attention(Tier::ci, shape(1, 97, 31, 3, 1, dim, true, 200));  // more queries than keys
+  }
+  for (int64_t dim : {32, 64, 5}) {  // q, k and v of one tensor; then of a row that no 16 bytes divide
+    AttentionParams packed = shape(2, 9, 9, 4, 2, dim, true), odd = shape(2, 3, 5, 2, 1, dim);
+    packed.q_row = packed.kv_row = 8 * dim;
+    odd.q_row = 2 * dim + 3, odd.kv_row = dim + 1;
+    add_attention(Tier::smoke, packed, Padding::random);
+    add_attention(Tier::smoke, odd);
   }
   add_attention(Tier::ci, shape(1, 39, 38, 1, 1, 32));  // emu: several tiles both ways, without a mask
   add_attention(Tier::ci, shape(1, 38, 38, 1, 1, 64, true));

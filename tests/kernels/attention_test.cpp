@@ -30,6 +30,7 @@ struct Sizes {
   bool causal = false;
   int64_t window = 0;
   std::vector<int64_t> lengths = {};
+  int64_t q_row = 0, kv_row = 0;  // what lies between the rows is NaN and stays it
 };
 
 constexpr int64_t kAny = 24;   // a head_dim that only version 1 accepts
@@ -71,21 +72,25 @@ struct Problem {
   Array<Accumulate<T>> lse;
 
   explicit Problem(const Sizes& s)
-      : p{s.batch, s.queries, s.keys, s.heads, s.kv_heads, s.head_dim, 1 / std::sqrt(double(s.head_dim)), s.causal, s.window},
+      : p{s.batch,  s.queries, s.keys,  s.heads, s.kv_heads, s.head_dim, 1 / std::sqrt(double(s.head_dim)),
+          s.causal, s.window,  s.q_row, s.kv_row},
         lengths(s.lengths.empty() ? nullptr : s.lengths.data()),
-        q(size_t(p.batch * p.queries * p.heads * p.head_dim), 1),
-        k(size_t(p.batch * p.keys * p.kv_heads * p.head_dim), 2),
+        q(size_t(p.batch * p.queries * p.q_step()), 1),
+        k(size_t(p.batch * p.keys * p.kv_step()), 2),
         v(k.n, 3),
-        dy(q.n, 4),
-        y(q.n),
+        dy(size_t(p.batch * p.queries * p.y_step()), 4),
+        y(dy.n),
         dq(q.n),
         dk(k.n),
         dv(k.n),
         lse(size_t(p.batch * p.heads * p.queries)) {
-    const int64_t sample = p.keys * p.kv_heads * p.head_dim;
-    for (int64_t b = 0; b < p.batch && lengths; ++b)  // padding is never read
-      for (int64_t i = lengths[b] * p.kv_heads * p.head_dim; i < sample; ++i)
-        k.v[size_t(b * sample + i)] = v.v[size_t(b * sample + i)] = T(NAN);
+    const int64_t sample = p.keys * p.kv_step(), used = p.kv_heads * p.head_dim;
+    for (int64_t b = 0; b < p.batch; ++b)  // neither padding nor what lies between rows is ever read
+      for (int64_t i = 0; i < sample; ++i)
+        if ((lengths && i >= lengths[b] * p.kv_step()) || i % p.kv_step() >= used)
+          k.v[size_t(b * sample + i)] = v.v[size_t(b * sample + i)] = T(NAN);
+    for (size_t i = 0; i < q.n; ++i)
+      if (int64_t(i) % p.q_step() >= p.y_step()) q.v[i] = T(NAN);
   }
 
   void forward(Context& c) { ref::attention_forward(c, y.v.data(), lse.v.data(), q.v.data(), k.v.data(), v.v.data(), lengths, p); }
@@ -110,20 +115,20 @@ enum class DeltaFrom { exact_y, rounded_y };  // by 2^-8, so that delta is off b
 struct TermSizes {
   std::vector<double> y, dq, dk, dv;
 
-  explicit TermSizes(const Problem<double>& x, DeltaFrom from = DeltaFrom::exact_y) : y(x.q.n), dq(x.q.n), dk(x.k.n), dv(x.k.n) {
-    const int64_t D = x.p.head_dim, step = x.p.kv_heads * D;
-    ref::for_queries(x.p, x.lengths, [&](int64_t query, int64_t row, int64_t kv, Interval keys) {
+  explicit TermSizes(const Problem<double>& x, DeltaFrom from = DeltaFrom::exact_y) : y(x.y.n), dq(x.q.n), dk(x.k.n), dv(x.k.n) {
+    const int64_t D = x.p.head_dim, step = x.p.kv_step();
+    ref::for_queries(x.p, x.lengths, [&](int64_t query, int64_t out, int64_t row, int64_t kv, Interval keys) {
       const double* q = &x.q.v[size_t(query)];
-      const double* dy = &x.dy.v[size_t(query)];
+      const double* dy = &x.dy.v[size_t(out)];
       for (int64_t j = keys.begin; j < keys.end; ++j) {
         const size_t key = size_t(kv + j * step);
         const double prob = std::exp(x.p.scale * ref::dot(q, &x.k.v[key], D) - x.lse.v[size_t(row)]);
-        const double delta = ref::dot(dy, &x.y.v[size_t(query)], D);
+        const double delta = ref::dot(dy, &x.y.v[size_t(out)], D);
         double ds = std::abs(ref::dot(dy, &x.v.v[key], D) - delta);
-        for (int64_t d = 0; d < D && from == DeltaFrom::rounded_y; ++d) ds += std::abs(dy[d] * x.y.v[size_t(query + d)]);
+        for (int64_t d = 0; d < D && from == DeltaFrom::rounded_y; ++d) ds += std::abs(dy[d] * x.y.v[size_t(out + d)]);
         ds *= x.p.scale * prob;
         for (size_t d = 0; d < size_t(D); ++d) {
-          y[size_t(query) + d] += prob * std::abs(x.v.v[key + d]), dq[size_t(query) + d] += ds * std::abs(x.k.v[key + d]);
+          y[size_t(out) + d] += prob * std::abs(x.v.v[key + d]), dq[size_t(query) + d] += ds * std::abs(x.k.v[key + d]);
           dk[key + d] += ds * std::abs(q[d]), dv[key + d] += prob * std::abs(dy[d]);
         }
       }
@@ -233,14 +238,17 @@ void check_golden(const Sizes& s, double scale, const std::function<Tensor(const
 
 void check(int64_t dim) {
   for (const Sizes& s : {
-           Sizes{1, 1, 1, 1, 1, dim}, Sizes{1, 1, 150, 3, 1, dim},  // one query before a cache
-           Sizes{1, 70, 67, 1, 1, dim},                             // ragged tiles both ways
-           Sizes{1, 67, 67, 1, 1, dim, true},                       // the diagonal
-           Sizes{1, 9, 75, 3, 1, dim, true, 5},                     // a window smaller than a tile, far from the first key
-           Sizes{1, 80, 70, 1, 1, dim, true},                       // the first queries see nothing
-           Sizes{1, 66, 66, 1, 1, dim, false, 3},                   // both sides of a diagonal
-           Sizes{3, 5, 8, 2, 1, dim, false, 0, {8, 0, 3}},          // a sample of nothing but padding
-           Sizes{2, 6, 70, 1, 1, dim, true, 0, {65, 2}},            // padding before the diagonal
+           Sizes{1, 1, 1, 1, 1, dim},
+           Sizes{1, 1, 150, 3, 1, dim},                     // one query before a cache
+           Sizes{1, 70, 67, 1, 1, dim},                     // ragged tiles both ways
+           Sizes{1, 67, 67, 1, 1, dim, true},               // the diagonal
+           Sizes{1, 9, 75, 3, 1, dim, true, 5},             // a window smaller than a tile, far from the first key
+           Sizes{1, 80, 70, 1, 1, dim, true},               // the first queries see nothing
+           Sizes{1, 66, 66, 1, 1, dim, false, 3},           // both sides of a diagonal
+           Sizes{3, 5, 8, 2, 1, dim, false, 0, {8, 0, 3}},  // a sample of nothing but padding
+           Sizes{2, 6, 70, 1, 1, dim, true, 0, {65, 2}},    // padding before the diagonal
+           Sizes{2, 67, 67, 4, 2, dim, true, 0, {67, 40}, 8 * dim, 8 * dim},  // the steps of one tensor of q, k and v
+           Sizes{1, 9, 70, 2, 1, dim, false, 0, {}, 2 * dim + 8, dim + 24},
        }) {
     check_versions<float>(s);
     check_versions<BFloat16>(s);
@@ -343,4 +351,7 @@ TEST_CASE("versions attention: on Hopper wants head_dim 64 or 128, a key, and ro
   CHECK_FALSE(runs({1, 3, 2, 1, 1, 32}, true));
   CHECK_FALSE(runs({1, 3, 0, 1, 1, 64}, true));
   CHECK_FALSE(runs({1, 3, 2, 1, 1, 64}, false));
+  CHECK(runs({1, 3, 2, 1, 1, 64, false, 0, {}, 72, 80}, true));
+  CHECK_FALSE(runs({1, 3, 2, 1, 1, 64, false, 0, {}, 68, 64}, true));
+  CHECK_FALSE(runs({1, 3, 2, 1, 1, 64, false, 0, {}, 64, 65}, true));
 }

@@ -64,14 +64,23 @@ TEST_CASE("attention is softmax between two products") {
 }
 
 TEST_CASE("self_attention is attention of the three parts, bit for bit") {
-  const Tensor x = normal({2, 9, 8 * 16}, 1);  // four query heads, two of keys and two of values
+  const Tensor x = normal({2, 9, 8 * 16}, 1).set_requires_grad(true);  // four query heads, two of keys and two of values
+  std::vector<Tensor> gradients;
   const auto part = [&](int64_t begin, int64_t heads) {
     return reshape(slice(x, 2, begin * 16, (begin + heads) * 16), {2, 9, heads, 16});
   };
   const Tensor lengths = Tensor::from<int64_t>({9, 4}, {2});
   const Tensor y = self_attention(x, 4, 2, {.causal = true}, lengths);
   CHECK(y.shape() == Shape{2, 9, 64});
-  CHECK(same_bits(y, attention(part(0, 4), part(4, 2), part(6, 2), {.causal = true}, lengths)));
+  const Tensor separate = attention(part(0, 4), part(4, 2), part(6, 2), {.causal = true}, lengths);
+  CHECK(same_bits(y, separate));
+  const Tensor dy = normal(y.shape(), 2);
+  for (const Tensor& out : {y, reshape(separate, y.shape())}) {
+    x.zero_grad();
+    out.backward(dy);
+    gradients.push_back(x.grad());
+  }
+  CHECK(same_bits(gradients[0], gradients[1]));
   CHECK_THROWS_WITH_AS(self_attention(x, 4, 3), "self_attention: kv_heads: expected a divisor of 4 heads, got 3", ShapeError);
   CHECK_THROWS_WITH_AS(self_attention(x, 5, 5), "self_attention: qkv: expected [B, T, 15 D], got [2, 9, 128]", ShapeError);
 }
