@@ -3,11 +3,13 @@
 // forward   v1 plain    one thread a value: a row is read as whole lines; accepts all
 //           v2 vectors  one thread 16 bytes. Features in units of 16 bytes. 8 bytes a value in f32, 4 in bf16
 // backward  v1 rows     one thread a value of dweight walks all ids: no atomics, the same bits every time; work V n D; accepts all
-//           v2 places   dweight is cleared, then a block for each place: the block of an id's first place walks the places behind
-//           it
-//                       and adds up their rows, all others leave. Work n^2 / 2 comparisons of ids, 256 at once, which is nothing
-//                       beside V D as long as n stays below 65,536; each row of dy is read once
+//           v2 places   dweight is cleared; of each id its first place and how often it stands there are found by atomic minimum
+//                       and count, whose results no order changes. A block a place: that of an id's first place copies its row of
+//                       dy, or walks the places behind it until it has added up as many rows as there are; all others leave.
+//                       4 n bytes of ids for each id that comes again; each row of dy is read once
 // An id outside [0, V) throws where the ids are in host memory, else its row of y is NaN and it has no gradient.
+#include <algorithm>
+
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"
@@ -43,37 +45,78 @@ __global__ void __launch_bounds__(kThreads) embedding_backward_v1(T* dweight, co
   dweight[i] = from_float<T>(sum);
 }
 
-template <class T>
-__global__ void __launch_bounds__(kThreads) clear(T* p, int64_t n) {
-  for (int64_t i = global_thread(); i < n; i += global_threads()) p[i] = from_float<T>(0.0f);
+// Of an id: its first place, and how many there are.
+struct alignas(8) Places {
+  int first, count;
+};
+
+// No place has an id, and no id a gradient.
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kThreads) clear(T* dweight, Places* places, EmbeddingParams p) {
+  const float zero[kWidth] = {};
+  for (int64_t i = global_thread(); i < p.vocabulary; i += global_threads()) places[i] = {int(p.n), 0};
+  for (int64_t i = global_thread() * kWidth; i < p.vocabulary * p.features; i += global_threads() * kWidth)
+    store<kWidth>(dweight + i, zero);
 }
 
-// Features [256 blockIdx.y, + 256) of the row that place blockIdx.x is the first to take.
-template <class T>
-__global__ void __launch_bounds__(kThreads) embedding_backward_v2(T* dweight, const T* dy, const int64_t* ids, EmbeddingParams p) {
+__global__ void __launch_bounds__(kThreads) find_places(Places* places, const int64_t* ids, EmbeddingParams p) {
+  const int64_t i = global_thread();
+  if (i >= p.n || ids[i] < 0 || ids[i] >= p.vocabulary) return;
+  atomicMin(&places[ids[i]].first, int(i));
+  atomicAdd(&places[ids[i]].count, 1);
+}
+
+// All features of the row that place blockIdx.x is the first to take, kRowThreads vectors at a time.
+constexpr int kRowThreads = 128, kPlacesAtOnce = 4;
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kRowThreads)
+    embedding_backward_v2(T* dweight, const T* dy, const int64_t* ids, const Places* places, EmbeddingParams p) {
   struct Smem {
-    unsigned matches[kThreads / 32];
+    int place[kRowThreads], matches[kRowThreads / 32];
   };
   auto& s = shared<Smem>();
-  const int64_t place = blockIdx.x, id = ids[place], d = int64_t(blockIdx.y) * kThreads + threadIdx.x;
+  const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32, first = int(blockIdx.x);
+  const int64_t id = ids[first];
   if (id < 0 || id >= p.vocabulary) return;
-  bool taken = false;
-  for (int64_t k = threadIdx.x; k < place && !taken; k += kThreads) taken = ids[k] == id;
-  if (__syncthreads_or(taken)) return;
-  const int warp = int(threadIdx.x) / 32;
-  float sum = 0;
-  for (int64_t begin = place; begin < p.n; begin += kThreads) {
-    const int64_t k = begin + threadIdx.x;
-    const unsigned matches = __ballot_sync(kFullWarp, k < p.n && ids[k] == id);
-    if (threadIdx.x % 32 == 0) s.matches[warp] = matches;
-    __syncthreads();
-    if (d < p.features)
-      for (int w = 0; w < kThreads / 32; ++w)
-        for (unsigned rest = s.matches[w]; rest; rest &= rest - 1)
-          sum += to_float(dy[(begin + 32 * w + __ffs(int(rest)) - 1) * p.features + d]);
-    __syncthreads();  // before the next matches are written
+  const Places all = places[id];
+  if (all.first != first) return;
+  for (int64_t d0 = 0; d0 < p.features; d0 += kRowThreads * kWidth) {
+    const int64_t d = d0 + thread * kWidth;
+    float sum[kWidth] = {};
+    const auto add = [&](const int* from, int count) {  // the rows of that many places, in their order
+      if (d >= p.features) return;
+      for (int k = 0; k < count; k += kPlacesAtOnce) {
+        float v[kPlacesAtOnce][kWidth];
+#pragma unroll
+        for (int u = 0; u < kPlacesAtOnce; ++u)
+          if (k + u < count) load<kWidth>(v[u], dy + from[k + u] * p.features + d);
+#pragma unroll
+        for (int u = 0; u < kPlacesAtOnce; ++u)
+#pragma unroll
+          for (int j = 0; j < kWidth; ++j)
+            if (k + u < count) sum[j] += v[u][j];
+      }
+    };
+    add(&first, 1);
+    for (int begin = first + 1, left = all.count - 1; left > 0; begin += kRowThreads) {
+      const bool match = begin + thread < p.n && ids[begin + thread] == id;
+      const unsigned matches = __ballot_sync(kFullWarp, match);
+      if (lane == 0) s.matches[warp] = __popc(matches);
+      __syncthreads();
+      int before = __popc(matches & ((1u << lane) - 1)), count = 0;
+#pragma unroll
+      for (int w = 0; w < kRowThreads / 32; ++w) {
+        if (w < warp) before += s.matches[w];
+        count += s.matches[w];
+      }
+      if (match) s.place[before] = begin + thread;
+      __syncthreads();
+      add(s.place, count);
+      left -= count;
+      __syncthreads();  // before the next places are written
+    }
+    if (d < p.features) store<kWidth>(dweight + id * p.features + d, sum);
   }
-  if (d < p.features) dweight[id * p.features + d] = from_float<T>(sum);
 }
 
 template <class T>
@@ -102,12 +145,19 @@ struct Backward {
   static bool supports_v2(T*, const T*, const int64_t*, const EmbeddingParams& p) {
     return p.n < 65536 && p.vocabulary >= 16;  // few rows: so few blocks stay that v1 is better
   }
+  template <int kWidth>
+  static void run_v2(Context& context, T* dweight, const T* dy, const int64_t* ids, const EmbeddingParams& p) {
+    const auto places = device_scratch<Places>(context, size_t(p.vocabulary));
+    launch_blocks(context, blocks_for(std::max(p.vocabulary * p.features / kWidth, p.vocabulary), kThreads), kThreads,
+                  clear<kWidth, T>, dweight, places.get(), p);
+    if (p.n == 0 || p.features == 0) return;
+    launch_threads(context, p.n, find_places, places.get(), ids, p);
+    launch_blocks(context, p.n, kRowThreads, embedding_backward_v2<kWidth, T>, dweight, dy, ids,
+                  static_cast<const Places*>(places.get()), p);
+  }
   static void v2(Context& context, T* dweight, const T* dy, const int64_t* ids, const EmbeddingParams& p) {
-    const int64_t size = p.vocabulary * p.features;
-    launch_blocks(context, blocks_for(size, kThreads), kThreads, clear<T>, dweight, size);
-    if (p.n > 0 && p.features > 0)
-      launch(embedding_backward_v2<T>, dim3(unsigned(p.n), unsigned(ceil_div(p.features, kThreads))), kThreads, 0, context, dweight,
-             dy, ids, p);
+    if (aligned_16(dweight, dy) && p.features % kVector<T> == 0) run_v2<kVector<T>>(context, dweight, dy, ids, p);
+    else run_v2<1>(context, dweight, dy, ids, p);
   }
 };
 template <class T>

@@ -29,7 +29,9 @@ GRAFT_CASES(embedding) {
                                          {70001, 7, 5},
                                          {64, 6003, 96},
                                          {90, 20, 8},
-                                         {300, 16, 264}}) {
+                                         {300, 16, 264},
+                                         {600, 16, 8},
+                                         {12, 16, 1040}}) {
     add_embedding(n < 100 ? Tier::smoke : Tier::ci, {n, vocabulary, features});
   }
 }
