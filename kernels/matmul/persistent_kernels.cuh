@@ -1,240 +1,47 @@
-// Version 8 of matmul and linear, on Hopper: wgmma_loop.cuh in 132 blocks that take tile after tile.
-//
-//   persistent   the producer loads the next tile while the consumers finish this one
-//   cluster      two blocks, one above the other, share columns: each loads half of the tile of b, and TMA sends it to both, so
-//                that L2 delivers a third less
-//   epilogue     sums go by stmatrix into swizzled boxes of 16 x 64, a warp's own, that TMA stores, edges clipped: no barrier
-//                between warps. The bias of a tile is loaded before its products and lies in the registers of a warp. As short
-//                as it can be: all blocks store at the same time, and the tensor cores stand still
-//   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
-//   order        tiles that run together cover eight rows of tiles: b stays in L2
-#include "kernels/matmul/aligned.cuh"
-#include "kernels/matmul/wgmma_loop.cuh"
+// Version 8 of matmul and linear: persistent.cuh with tiles as they lie in memory. Lines of a and b that are not aligned are
+// copied, such of c are stored without TMA; where version 9 takes them it runs.
+#include "kernels/matmul/persistent.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kPairs = 66;  // of multiprocessors of an H100; fewer take the blocks in turns
+template <Along kA, Along kB, int kTileN>
+struct AlignedMaps {
+  TensorMap a, b, c;
 
-// What fits beside each other: slots of the ring, and boxes of 16 x 64 that a warp can fill before a store has to be over.
-template <int kTileN>
-constexpr int kSlotsOf = kTileN == 128 ? 6 : 4;
-template <int kTileN>
-constexpr int kBoxesOf = kTileN == 256 ? 2 : kTileN / 64;
-
-template <int kTileN>
-struct alignas(1024) PersistentShared : Ring<BFloat16, kTileN, kSlotsOf<kTileN>> {
-  alignas(1024) BFloat16 out[kConsumerWarps][kBoxesOf<kTileN>][16 * 64];
-};
-
-// The corner of block `rank` of a pair in work item `item`: groups one after the other, bands of four pairs, down the rows first.
-struct Item {
-  int g, m, n;
-};
-template <int kTileN>
-__device__ Item item_of(int item, int m, int n, int rank) {
-  constexpr int kBand = 4;
-  const int rows = (m + 2 * kTileM - 1) / (2 * kTileM), columns = (n + kTileN - 1) / kTileN, in_group = item % (rows * columns);
-  const int first = in_group / (kBand * columns) * kBand, height = rows - first < kBand ? rows - first : kBand;
-  const int in_band = in_group - first * columns;
-  return {item / (rows * columns), (2 * (first + in_band % height) + rank) * kTileM, in_band / height * kTileN};
-}
-
-// The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.
-template <Along kAlong, int kTileN, class Load>
-__device__ void load_half(BFloat16* tile, int n, int k, int g, int rank, Load load) {
-  constexpr int kLength = kPerLine<BFloat16>, kHalf = kTileN / 2;
-  if constexpr (kAlong == Along::k) {
-    load(tile + rank * kHalf * kLength, k, n + rank * kHalf, g);
-  } else {
-#pragma unroll
-    for (int i = 0; i < kTileN / kLength; ++i)
-      load(tile + (i * kLength + rank * kLength / 2) * kLength, n + kLength * i, k + rank * kLength / 2, g);
+  __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int g) const {
+    load_operand<kA, kTileM>(tile, m, k, g, [&](BFloat16* to, auto... at) { tma_load(to, a, full, at...); });
   }
-}
-template <int kTileN, class Operand>
-TensorMap half_map(const Operand& o, int outers, int k, int groups) {
-  constexpr bool kAlongK = Operand::kAlong == Along::k;
-  constexpr int kLength = kPerLine<BFloat16>;
-  return tensor_map(TiledTensor{o.x,
-                                DType::bf16,
-                                3,
-                                {kAlongK ? k : outers, kAlongK ? outers : k, groups},
-                                {2 * o.line, 2 * o.group},
-                                {kLength, kAlongK ? kTileN / 2 : kLength / 2, 1},
-                                Swizzle::b128});
-}
-
-// The bias of the columns of a tile, over the lanes of a warp: of eight columns at 8 g, lane 4 (g % 8) + q holds 2 q and 2 q + 1 in
-// pair[g / 8]. A sum of wgmma's layout finds its own with one shuffle.
-template <int kTileN>
-struct TileBias {
-  uint32_t pair[kTileN / 64];
+  __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
+    load_half<kB, kTileN>(tile, n, k, g, rank, [&](BFloat16* to, auto... at) { tma_load_multicast(to, b, full, 3, at...); });
+  }
   template <class P>
-  __device__ void load(const P& p, int g, int n, int lane) {
-#pragma unroll
-    for (int i = 0; i < kTileN / 64; ++i) {
-      const int j = n + 64 * i + 2 * lane;
-      pair[i] = 0;
-      if (p.bias && j < p.n) pair[i] = p.bias[g * p.n + j].bits;
-      if (p.bias && j + 1 < p.n) pair[i] |= uint32_t{p.bias[g * p.n + j + 1].bits} << 16;
-    }
+  __device__ bool stores(const P& p) const {
+    return p.vectors;
   }
-  __device__ void add(float (&v)[2], int column, int lane) const {
-    const uint32_t two = __shfl_sync(kFullWarp, pair[column / 64], column % 64 / 2 + lane % 4);
-    v[0] += __int_as_float(int(two << 16)), v[1] += __int_as_float(int(two & 0xffff0000u));
-  }
+  __device__ void store(const BFloat16* box, int n, int m, int slice, int g) const { tma_store(c, box, n, m + 16 * slice, g); }
+  static __device__ int row(int m, int slice, int i) { return m + 16 * slice + i; }
 };
-
-// The epilogues, cheap ones first: each is code of its own, since the sums must be unrolled.
-enum class Finish { none, bias_relu, any };
-
-// A warp's 16 rows of a tile: finished sums, rounded, into its boxes and from there to memory.
-template <Finish kFinish, int kTileN, class P>
-__device__ void store_tile(const P& p, const TensorMap& map_c, BFloat16 (&boxes)[kBoxesOf<kTileN>][16 * 64],
-                           float (&sum)[kTileN / 2], const TileBias<kTileN>& bias, int g, int m0, int n0, int lane) {
-  constexpr int kBoxes = kBoxesOf<kTileN>;
-  const float floor = p.activation == Activation::relu ? 0 : -INFINITY;
-  P without_bias = p;
-  without_bias.bias = nullptr;
-#pragma unroll
-  for (int box = 0; box < kTileN / 64; ++box) {
-    BFloat16* const out = boxes[box % kBoxes];
-    if (lane == 0 && p.vectors) tma_store_wait_read<kBoxes - 1>();  // the store before from this box
-    __syncwarp();
-#pragma unroll
-    for (int block = 0; block < 4; ++block) {  // of 16 x 16, four matrices
-      uint32_t r[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int e = 32 * box + 8 * block + 2 * i, column = 64 * box + 16 * block + i / 2 * 8;
-        float v[2] = {sum[e], sum[e + 1]};
-        if (kFinish != Finish::none) bias.add(v, column, lane);
-        if (kFinish == Finish::bias_relu) v[0] = max_nan(v[0], floor), v[1] = max_nan(v[1], floor);
-        if (kFinish == Finish::any) {
-          const int m = m0 + lane / 4 + i % 2 * 8, n = n0 + column + lane % 4 * 2;
-          if (m < p.m && n < p.n) without_bias.apply(g, m, n, v);
-        }
-        r[i] = pack_bf16(v[0], v[1]);
-      }
-      const int row = lane % 16, chunk = 2 * block + lane / 16;
-      stmatrix(out + row * 64 + (chunk ^ row % 8) * 8, r);
-    }
-    const int n = n0 + 64 * box;
-    if (p.vectors) {
-      fence_async();
-      __syncwarp();
-      if (lane == 0) {
-        tma_store(map_c, out, n, m0, g);
-        tma_store_commit();
-      }
-    } else {  // lines that TMA does not take: neighbours by neighbouring lanes
-      __syncwarp();
-#pragma unroll 4
-      for (int row = 0; row < 16; ++row)
-#pragma unroll
-        for (int column = lane; column < 64; column += 32)
-          if (m0 + row < p.m && n + column < p.n)
-            p.c[p.row(g, m0 + row) + n + column] = out[row * 64 + (column / 8 ^ row % 8) * 8 + column % 8];
-    }
-  }
-}
-
-template <class P, int kTileN>
-__global__ void __launch_bounds__(kWgmmaThreads, 1)
-    product_v8_persistent(P p, int items, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
-                          const __grid_constant__ TensorMap map_c) {
-#if defined(GRAFT_SM_90A)
-  constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
-  constexpr int kDepth = kPerLine<BFloat16>, kSlots = kSlotsOf<kTileN>;
-  auto& s = aligned_shared<PersistentShared<kTileN>>();
-  Ring<BFloat16, kTileN, kSlots>& ring = s;
-  const int rank = cluster_rank(), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
-  const int steps = (p.k + kDepth - 1) / kDepth, first = int(blockIdx.x) / 2, stride = int(gridDim.x) / 2;
-  init_ring(ring, 2 * kConsumerWarps);
-  cluster_sync();
-  Slot<kSlots> slot;
-  if (warpgroup == 0) {
-    registers_decrease<40>();
-    if (threadIdx.x == 0)
-      for (int item = first; item < items; item += stride) {
-        const Item at = item_of<kTileN>(item, p.m, p.n, rank);
-        for (int step = 0; step < steps; ++step, slot.next()) {
-          uint64_t* const full = &s.full[slot.index];
-          mbarrier_wait(&s.empty[slot.index], slot.parity ^ 1);  // in both blocks
-          mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
-          load_operand<kA, kTileM>(s.a[slot.index], at.m, step * kDepth, at.g,
-                                   [&](BFloat16* to, auto... c) { tma_load(to, map_a, full, c...); });
-          load_half<kB, kTileN>(s.b[slot.index], at.n, step * kDepth, at.g, rank,
-                                [&](BFloat16* to, auto... c) { tma_load_multicast(to, map_b, full, 3, c...); });
-        }
-      }
-  } else {
-    registers_increase<232>();
-    const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
-    const Finish finish = p.residual || p.activation == Activation::gelu ? Finish::any
-                          : p.bias || p.activation == Activation::relu   ? Finish::bias_relu
-                                                                         : Finish::none;
-    for (int item = first; item < items; item += stride) {
-      const Item at = item_of<kTileN>(item, p.m, p.n, rank);
-      TileBias<kTileN> bias;
-      bias.load(p, at.g, at.n, lane);
-      float sum[kTileN / 2];
-      multiply_ring<kA, kB>(sum, ring, slot, steps, consumer, [&](int index) {
-        if (lane < 2) mbarrier_arrive_remote(&s.empty[index], lane);
-      });
-      const int m0 = at.m + 64 * consumer + 16 * warp;
-      auto& boxes = s.out[4 * consumer + warp];
-      if (finish == Finish::none) store_tile<Finish::none, kTileN>(p, map_c, boxes, sum, bias, at.g, m0, at.n, lane);
-      else if (finish == Finish::bias_relu) store_tile<Finish::bias_relu, kTileN>(p, map_c, boxes, sum, bias, at.g, m0, at.n, lane);
-      else store_tile<Finish::any, kTileN>(p, map_c, boxes, sum, bias, at.g, m0, at.n, lane);
-    }
-    if (lane == 0 && p.vectors) tma_store_wait_read<0>();
-  }
-  __syncwarp();    // the first thread of the producer comes late
-  cluster_sync();  // the other block's arrivals and copies come here until its end
-#endif
-}
-
-// Work items, each for a pair of blocks.
-int64_t items_of(const MatmulParams& s, int tile) { return s.batch * ceil_div(s.m, 2 * kTileM) * ceil_div(s.n, tile); }
-
-// In units of a tile of 128 x 128 by 64 of k, some 0.28 us on an H200: rounds of tiles, and what an epilogue takes.
-double rounds_cost(const MatmulParams& s, int tile) {
-  const double steps = double(ceil_div(s.k, kPerLine<BFloat16>));
-  return double(ceil_div(items_of(s, tile), kPairs)) * (steps * tile / 128 + (tile == 256 ? 9 : 3 + 2 * tile / 128));
-}
 
 template <int kTileN, class P>
 void run_v8(Context& context, const P& p, const MatmulParams& shape) {
-  const auto map_a = operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups);
-  const auto map_b = half_map<kTileN>(p.b, p.n, p.k, p.groups);
-  const TensorMap map_c =
-      p.vectors ? tensor_map(TiledTensor{
-                      p.c, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
-                : TensorMap{};
-  const int64_t items = items_of(shape, kTileN);
-  launch_cluster(product_v8_persistent<P, kTileN>, dim3(unsigned(2 * std::min<int64_t>(items, kPairs))), dim3(2),
-                 dim3(kWgmmaThreads), aligned_shared_bytes<PersistentShared<kTileN>>, context, p, index_32(items), map_a, map_b,
-                 map_c);
+  using Maps = AlignedMaps<decltype(p.a)::kAlong, decltype(p.b)::kAlong, kTileN>;
+  run_persistent<kTileN>(
+      context, p, shape,
+      Maps{operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups),
+           p.vectors
+               ? tensor_map(TiledTensor{
+                     p.c, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
+               : TensorMap{}});
 }
 
 }  // namespace
 
-// More than one row of tiles for a pair of blocks, and k in one part.
-bool supports_persistent(const MatrixProduct<BFloat16>& p) {
-  const MatmulParams& s = p.shape;
-  return fits_wgmma(p) && s.m > kTileM && part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split) >= s.k;
-}
+bool supports_persistent(const MatrixProduct<BFloat16>& p) { return fits_persistent(p); }
 void persistent_product(Context& context, const MatrixProduct<BFloat16>& p) {
-  int tile = 256;
-  for (int other : {192, 128})
-    if (rounds_cost(p.shape, other) < rounds_cost(p.shape, tile)) tile = other;
   with_aligned_lines(context, p, [&](const auto& aligned) {
     with_operands(aligned, [&](const auto& product) {
-      if (tile == 256) run_v8<256>(context, product, p.shape);
-      else if (tile == 192) run_v8<192>(context, product, p.shape);
-      else run_v8<128>(context, product, p.shape);
+      with_tile(p.shape, [&]<int kTileN>() { run_v8<kTileN>(context, product, p.shape); });
     });
   });
 }
