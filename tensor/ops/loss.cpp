@@ -10,13 +10,14 @@ namespace graft {
 namespace {
 
 CrossEntropyParams checked(const char* op, const Tensor& logits, const Tensor& labels, double label_smoothing) {
-  check<ShapeError>(logits.rank() == 2 && logits.numel() > 0, "{}: logits: expected [N, C], not empty, got {}", op, logits.shape());
-  check<ShapeError>(labels.shape() == Shape{logits.size(0)}, "{}: labels: expected [{}], got {}", op, logits.size(0),
-                    labels.shape());
+  check<ShapeError>(logits.rank() >= 2 && logits.numel() > 0, "{}: logits: expected [.., C], not empty, got {}", op,
+                    logits.shape());
+  const int64_t classes = logits.size(-1), rows = logits.numel() / classes;
+  check<ShapeError>(labels.shape() == Shape{rows}, "{}: labels: expected [{}], got {}", op, rows, labels.shape());
   check<DtypeError>(labels.dtype() == DType::i64, "{}: labels: expected i64, got {}", op, name(labels.dtype()));
   check<ConfigError>(label_smoothing >= 0 && label_smoothing <= 1, "{}: label_smoothing: expected 0 to 1, got {}", op,
                      label_smoothing);
-  return {logits.size(0), logits.size(1), label_smoothing};
+  return {rows, classes, label_smoothing};
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 namespace graft {
 
-// logits[N, C], labels i64[N] in [0, C) -> [1]: the mean over the batch of -sum_c q_c log softmax(logits)_c with
+// logits[.., C] of N rows, labels i64[N] in [0, C) -> [1]: the mean over the rows of -sum_c q_c log softmax(logits)_c with
 // q = (1 - label_smoothing) onehot + label_smoothing / C (Szegedy et al. 2016). ShapeError names a bad label's row.
 // The loss is f32 where the logits are bf16.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
