@@ -76,7 +76,7 @@ void run_backward(const Tensor& y, const Tensor& dy) {
     Needs needs;
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Tensor& x = node->inputs[i];
-      needs.push_back(x.requires_grad());
+      needs.add(x.requires_grad(), x.requires_grad() && x.node() ? &pending[x.node().get()].grad : nullptr);
       check<Error>(!x || x.version() == node->versions[i],
                    "backward: input {} of {} was changed in place after the op ran; its gradient would be wrong", i, node->op);
     }

@@ -2,14 +2,26 @@
 // of its output to the gradients of its inputs. The closure's capture list is the list of saved tensors.
 #pragma once
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor.h"
 
 namespace graft {
 
-// needs[i]: input i takes part in a graph; its gradient need not be computed otherwise.
-using Needs = std::vector<bool>;
+// What is asked of a closure. needs[i]: input i takes part in a graph; its gradient need not be computed otherwise.
+class Needs {
+ public:
+  bool operator[](size_t i) const { return needed_[i]; }
+  // The gradient that input i has so far from ops that came later, if any. Whoever takes it returns the sum: one that writes a
+  // gradient anyway adds for the price of a read.
+  Tensor take(size_t i) const { return so_far_[i] ? std::exchange(*so_far_[i], Tensor()) : Tensor(); }
+  void add(bool needed, Tensor* so_far) { needed_.push_back(needed), so_far_.push_back(so_far); }
+
+ private:
+  std::vector<bool> needed_;
+  std::vector<Tensor*> so_far_;
+};
 // Returns one gradient per input, in order; undefined for inputs that do not need one.
 using BackwardFn = std::function<std::vector<Tensor>(const Tensor& dy, const Needs& needs)>;
 

@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    group_norm_dx_v1(T* dx, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd, GroupNormParams p) {
+__global__ void __launch_bounds__(kThreads) group_norm_dx_v1(T* dx, const T* dy, const T* x, const float* weight, const float* mean,
+                                                             const float* rstd, const T* others, GroupNormParams p) {
   auto& warps = shared<WarpSums<2>>();
   const int64_t set = blockIdx.x, n = group_size(p);
   const float m = mean[set], s = rstd[set];
@@ -55,7 +55,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t e = threadIdx.x; e < n; e += blockDim.x) {
     const auto [c, i] = group_element(p, set, e);
     const float g = to_float(dy[i]) * (weight ? weight[c] : 1.0f);
-    dx[i] = from_float<T>(s * (g - sums.v[0] / float(n) - (to_float(x[i]) - m) * s * (sums.v[1] / float(n))));
+    const float own = s * (g - sums.v[0] / float(n) - (to_float(x[i]) - m) * s * (sums.v[1] / float(n)));
+    dx[i] = from_float<T>(others ? own + to_float(others[i]) : own);
   }
 }
 
@@ -87,10 +88,10 @@ void run_group_norm(Context& context, T* y, float* mean, float* rstd, const T* x
 
 template <class T>
 void run_group_norm_backward(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                             const float* mean, const float* rstd, const GroupNormParams& p) {
+                             const float* mean, const float* rstd, const T* others, const GroupNormParams& p) {
   if (dx)
     launch_blocks(context, p.batches * p.groups, block_threads(group_size(p)), group_norm_dx_v1<T>, dx, dy, x, weight, mean, rstd,
-                  p);
+                  others, p);
   if (dweight || dbias)
     sum_columns(context, 1, p.batches * p.rows, p.channels, GroupParameterTerm<T>{dy, x, mean, rstd, p},
                 StoreGroupParameters{dweight, dbias});

@@ -15,7 +15,7 @@ template <class T>
 void group_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
                          const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
                          const GroupNormParams& p) {
-  run_group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+  run_group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, static_cast<const T*>(nullptr), p);
 }
 
 GRAFT_KERNEL(group_norm, forward, GRAFT_GPU, float, GroupNormForward);

@@ -45,7 +45,7 @@ void LayerNormRow(float* y, float* mean, float* rstd, const float* x, const floa
 }
 
 void LayerNormRowGradient(float* dx, const float* dy, const float* x, const float* weight, float mean, float rstd,
-                          int64_t channels) {
+                          const float* others, int64_t channels) {
   const F32 d;
   const VF center = hn::Set(d, mean), scale = hn::Set(d, rstd);
   VF sum_g = hn::Zero(d), sum_gx = hn::Zero(d);
@@ -58,7 +58,8 @@ void LayerNormRowGradient(float* dx, const float* dy, const float* x, const floa
   for_vectors(channels, [&](int64_t c, auto lanes) {
     const VF g = hn::Mul(lanes.load(dy + c), load_or_set(weight, c, lanes, 1));
     const VF xhat = hn::Mul(hn::Sub(lanes.load(x + c), center), scale);
-    lanes.store(hn::Mul(scale, hn::NegMulAdd(xhat, mean_gx, hn::Sub(g, mean_g))), dx + c);
+    const VF own = hn::Mul(scale, hn::NegMulAdd(xhat, mean_gx, hn::Sub(g, mean_g)));
+    lanes.store(others ? hn::Add(own, lanes.load(others + c)) : own, dx + c);
   });
 }
 
@@ -100,7 +101,7 @@ void layer_norm_forward(Context& context, float* y, float* mean, float* rstd, co
 }
 
 void layer_norm_backward(Context& context, float* dx, float* dweight, float* dbias, const float* dy, const float* x,
-                         const float* weight, const float* mean, const float* rstd, const LayerNormParams& p) {
+                         const float* weight, const float* mean, const float* rstd, const float* others, const LayerNormParams& p) {
   const int64_t C = p.channels, grain = std::max<int64_t>(64, chunk_rows(C)), chunks = (p.rows + grain - 1) / grain;
   const bool parameters = dweight || dbias;
   auto partial = context.scratch<float>(size_t(parameters ? 2 * chunks * C : 0));
@@ -108,7 +109,8 @@ void layer_norm_backward(Context& context, float* dx, float* dweight, float* dbi
     float* sums = partial.get() + 2 * (begin / grain) * C;
     if (parameters) HWY_DYNAMIC_DISPATCH(LayerNormParameters)(sums, sums + C, dy, x, mean, rstd, begin, end, C);
     for (int64_t r = begin; dx && r < end; ++r)
-      HWY_DYNAMIC_DISPATCH(LayerNormRowGradient)(dx + r * C, dy + r * C, x + r * C, weight, mean[r], rstd[r], C);
+      HWY_DYNAMIC_DISPATCH(LayerNormRowGradient)
+      (dx + r * C, dy + r * C, x + r * C, weight, mean[r], rstd[r], others ? others + r * C : nullptr, C);
   });
   for (int64_t c = 0; parameters && c < C; ++c) {
     double w = 0, b = 0;

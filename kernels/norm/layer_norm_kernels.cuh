@@ -5,7 +5,8 @@
 //               from the same registers, each team's share of dweight and dbias over all its rows; a second launch adds the shares
 //               up in their order. Rows in units of 16 bytes, up to 32,768 columns forward and 8,192 backward
 //
-// Bytes an element by v2: forward 8 in f32, 4 in bf16; backward 12 and 6, and 8 a column and team for the shares.
+// Bytes an element by v2: forward 8 in f32, 4 in bf16; backward 12 and 6, 16 and 8 with another gradient of x, and 8 a column and
+// team for the shares.
 #include "kernels/common/registry.h"
 #include "kernels/common/rows.cuh"
 #include "kernels/common/versions.h"
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 template <class Team, int kValues, class T>
 __global__ void __launch_bounds__(Team::kSize* Team::kRows)
     layer_norm_backward_v2(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
-                           LayerNormParams p) {
+                           const T* others, LayerNormParams p) {
   using Row = RowRegisters<Team, T, kValues>;
   constexpr int kWidth = Row::kWidth;
   float dweight[Row::kPieces][kWidth] = {}, dbias[Row::kPieces][kWidth] = {};
@@ -86,6 +87,10 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
     if (!dx) continue;
     const float mean_g = Team::sum(sum_g) / n, mean_gx = Team::sum(sum_gx) / n;
     g.each([&](float& v, int i, int j) { v = s * (v - mean_g - xhat.v[i][j] * mean_gx); });
+    if (others) {
+      xhat.read(others + r * p.channels, p.channels, 0);
+      g.each([&](float& v, int i, int j) { v += xhat.v[i][j]; });
+    }
     g.write(dx + r * p.channels, p.channels);
   }
   if (!share) return;
@@ -105,7 +110,7 @@ constexpr int kBackwardWarps = 8;
 template <int kValues, class T>
 __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
     layer_norm_backward_warps(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean,
-                              const float* rstd, LayerNormParams p) {
+                              const float* rstd, const T* others, LayerNormParams p) {
   constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth;
   struct Smem {
     float sum[2][kWidth][32 * kPieces + 32 / kWidth];  // element j of all vectors side by side: lanes meet all banks, both ways
@@ -145,12 +150,20 @@ __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
       });
     }
     if (!dx) continue;
+    const auto other = [&](int i) {
+      return others && column(i) < channels ? load_packed(others + r * channels + column(i)) : make_uint4(0, 0, 0, 0);
+    };
+    constexpr bool kEarly = sizeof(T) == 2;  // under way while the sums are; f32 has no registers left for it
+    uint4 added[kEarly ? kPieces : 1];
+#pragma unroll
+    for (int i = 0; kEarly && i < kPieces; ++i) added[i] = other(i);
     const float mean_g = warp_sum(sum_g) / n, mean_gx = warp_sum(sum_gx) / n;
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {
       if (column(i) >= channels) break;
-      float out[kWidth];
-      each(i, [&](float gw, float xhat, float, int j) { out[j] = s * (gw - mean_g - xhat * mean_gx); });
+      float out[kWidth], more[kWidth];
+      unpack<T>(more, kEarly ? added[i] : other(i));
+      each(i, [&](float gw, float xhat, float, int j) { out[j] = s * (gw - mean_g - xhat * mean_gx) + more[j]; });
       store<kWidth>(dx + r * channels + column(i), out);
     }
   }
@@ -200,45 +213,47 @@ constexpr Rung<LayerNormForward<T>> kForward[] = {
 template <class T>
 struct Backward {
   static void v1(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                 const float* mean, const float* rstd, const LayerNormParams& p) {
-    run_group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
+                 const float* mean, const float* rstd, const T* others, const LayerNormParams& p) {
+    run_group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, others, as_groups(p));
   }
   static bool supports_v2(T* dx, float*, float*, const T* dy, const T* x, const float* weight, const float*, const float*,
-                          const LayerNormParams& p) {
-    return aligned_16(dx, dy, x, weight) && p.channels % kVector<T> == 0 && p.channels <= kBackwardColumns;
+                          const T* others, const LayerNormParams& p) {
+    return aligned_16(dx, dy, x, weight, others) && p.channels % kVector<T> == 0 && p.channels <= kBackwardColumns;
   }
   template <class Team, int kValues>
   static void run_v2(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                     const float* mean, const float* rstd, const LayerNormParams& p) {
+                     const float* mean, const float* rstd, const T* others, const LayerNormParams& p) {
     const int64_t blocks = std::min(ceil_div(p.rows, Team::kRows), kTeams / Team::kRows), teams = blocks * Team::kRows;
     const bool shares = dweight || dbias;
     const auto share = device_scratch<float>(context, size_t(shares ? teams * 2 * p.channels : 0));
     launch_rows<Team>(context, teams, layer_norm_backward_v2<Team, kValues, T>, dx, shares ? share.get() : nullptr, dy, x, weight,
-                      mean, rstd, p);
+                      mean, rstd, others, p);
     if (shares)
       sum_columns(context, 1, teams, p.channels, PartialTerm<2>{share.get(), teams, p.channels},
                   StoreGroupParameters{dweight, dbias});
   }
   template <int kValues>
   static void run_warps(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                        const float* mean, const float* rstd, const LayerNormParams& p) {
+                        const float* mean, const float* rstd, const T* others, const LayerNormParams& p) {
     constexpr int64_t kBlocks = 264;  // two a multiprocessor of an H100
     const int64_t blocks = std::min(ceil_div(p.rows, kBackwardWarps), kBlocks);
     const bool shares = dweight || dbias;
     const auto share = device_scratch<float>(context, size_t(shares ? blocks * 2 * p.channels : 0));
     if (blocks > 0)
       launch(layer_norm_backward_warps<kValues, T>, dim3(unsigned(blocks)), dim3(32, kBackwardWarps), 0, context, dx,
-             shares ? share.get() : nullptr, dy, x, weight, mean, rstd, p);
+             shares ? share.get() : nullptr, dy, x, weight, mean, rstd, others, p);
     if (shares)
       sum_columns(context, 1, blocks, p.channels, PartialTerm<2>{share.get(), blocks, p.channels},
                   StoreGroupParameters{dweight, dbias});
   }
   static void v2(Context& context, T* dx, float* dweight, float* dbias, const T* dy, const T* x, const float* weight,
-                 const float* mean, const float* rstd, const LayerNormParams& p) {
+                 const float* mean, const float* rstd, const T* others, const LayerNormParams& p) {
     const auto run = [&]<class Team, int kValues>() {
-      run_v2<Team, kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+      run_v2<Team, kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, others, p);
     };
-    const auto warps = [&]<int kValues>() { run_warps<kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, p); };
+    const auto warps = [&]<int kValues>() {
+      run_warps<kValues>(context, dx, dweight, dbias, dy, x, weight, mean, rstd, others, p);
+    };
     if (p.channels <= 32 * 8) warps.template operator()<8>();
     else if (p.channels <= 32 * 16) warps.template operator()<16>();
     else if (p.channels <= 32 * 24) warps.template operator()<24>();
@@ -262,9 +277,9 @@ void layer_norm_forward(Context& context, T* y, Accumulate<T>* mean, Accumulate<
 }
 template <class T>
 void layer_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
-                         const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd,
+                         const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd, const T* others,
                          const LayerNormParams& p) {
-  run_version(Op::layer_norm, kBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+  run_version(Op::layer_norm, kBackward<T>, context, dx, dweight, dbias, dy, x, weight, mean, rstd, others, p);
 }
 
 GRAFT_GPU_KERNEL(layer_norm, forward, LayerNormForward, kForward);

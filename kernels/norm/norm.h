@@ -69,8 +69,11 @@ template <class T>
 using GroupNormBackward = NormBackward<T, GroupNormParams>;
 template <class T>
 using LayerNormForward = NormForward<T, LayerNormParams>;
+// others: another gradient of x, which is added to dx, or null.
 template <class T>
-using LayerNormBackward = NormBackward<T, LayerNormParams>;
+using LayerNormBackward = void(Context&, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, const T* dy, const T* x,
+                               const Accumulate<T>* weight, const Accumulate<T>* mean, const Accumulate<T>* rstd, const T* others,
+                               const LayerNormParams&);
 template <class T>
 using LrnForward = void(Context&, T* y, const T* x, const LrnParams&);
 template <class T>

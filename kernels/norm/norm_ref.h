@@ -136,8 +136,9 @@ void layer_norm_forward(Context& context, T* y, T* mean, T* rstd, const T* x, co
 
 template <class T>
 void layer_norm_backward(Context& context, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const T* mean,
-                         const T* rstd, const LayerNormParams& p) {
+                         const T* rstd, const T* others, const LayerNormParams& p) {
   group_norm_backward(context, dx, dweight, dbias, dy, x, weight, mean, rstd, as_groups(p));
+  for (int64_t i = 0; dx && others && i < p.rows * p.channels; ++i) dx[i] += others[i];
 }
 
 // d_c of one row.

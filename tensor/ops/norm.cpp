@@ -33,7 +33,12 @@ void record_norm(const char* name, Op op, const Tensor& y, const Tensor& x, cons
   record(name, y, {x, weight, bias}, [=, x = x.detach(), weight = detached(weight)](const Tensor& dy, const Needs& needs) {
     const Tensor dx = needs[0] ? Tensor::empty_like(x) : Tensor(), dweight = parameter_gradient(needs[1], x),
                  dbias = parameter_gradient(needs[2], x);
-    call<Backward>(op, Pass::backward, x, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+    if constexpr (std::is_same_v<Params, LayerNormParams>) {  // a residual sum hands its gradient to its input before the norm does
+      const Tensor others = needs[0] ? needs.take(0) : Tensor();
+      call<Backward>(op, Pass::backward, x, dx, dweight, dbias, dy, x, weight, mean, rstd, others, p);
+    } else {
+      call<Backward>(op, Pass::backward, x, dx, dweight, dbias, dy, x, weight, mean, rstd, p);
+    }
     return std::vector{dx, dweight, dbias};
   });
 }

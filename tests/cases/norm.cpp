@@ -149,10 +149,11 @@ void add_layer_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
   add<LayerNormForward>(Op::layer_norm, Pass::forward, name, tier,
                         join({out(n), out(rows), out(rows), in(n)}, parameters(affine, C)),
                         {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 8.0 * double(n)}, p);
-  add<LayerNormBackward>(Op::layer_norm, Pass::backward, name, tier,
-                         {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
-                          in_uniform(rows, 0.5, 2)},
-                         {.reduction = reduction, .flops = 11.0 * double(n), .bytes = 12.0 * double(n)}, p);
+  for (bool others : {false, true})  // another gradient of x
+    add<LayerNormBackward>(Op::layer_norm, Pass::backward, name + (others ? " others" : ""), tier,
+                           {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
+                            in_uniform(rows, 0.5, 2), others ? in(n) : absent()},
+                           {.reduction = reduction, .flops = 11.0 * double(n), .bytes = (others ? 16.0 : 12.0) * double(n)}, p);
 }
 
 GRAFT_CASES(layer_norm) {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include "tensor/ops/axpby.h"
+#include "tensor/ops/binary.h"
 #include "tensor/ops/loss.h"
 #include "tensor/ops/norm.h"
 #include "tensor/ops/pool2d.h"
@@ -82,6 +84,13 @@ TEST_CASE("gradient of group, instance and layer norm") {
   CHECK(gradcheck([](auto& x) { return layer_norm(x[0], x[1], x[2]); },
                   {random_input({3, 2, 7}, 1), random_input({7}, 2), random_input({7}, 3)}) == "");
   CHECK(gradcheck([](auto& x) { return layer_norm(x[0], {}, {}); }, {random_input({3, 7}, 1)}) == "");
+  // Its input has another use, earlier and later on the tape: the gradient of the later one is added by the norm's kernel.
+  CHECK(gradcheck(
+            [](auto& x) {
+              const Tensor sum = scale(x[0], 1.5), before = mul(sum, sum), y = layer_norm(sum, x[1], {});
+              return add(add(before, y), mul(sum, y));
+            },
+            {random_input({3, 7}, 1), random_input({7}, 2)}) == "");
 }
 
 TEST_CASE("gradient of lrn") {

@@ -6,6 +6,7 @@
 
 #include "tensor/ops/activation.h"
 #include "tensor/ops/axpby.h"
+#include "tensor/ops/binary.h"
 
 using namespace graft;
 
@@ -33,6 +34,24 @@ TEST_CASE("gradients of two uses add up, and the caller's dy is not changed") {
   scale(x, 5).backward(dy);
   CHECK(x.grad().to_vector<float>() == std::vector<float>{7, 7});
   CHECK(dy.to_vector<float>() == std::vector<float>{1, 1});
+}
+
+TEST_CASE("an op may take the gradient that its input has so far, and returns the sum, once") {
+  for (bool twice : {false, true}) {
+    const Tensor x = leaf({1, 2}), middle = scale(x, 1), before = scale(middle, 3), y = Tensor::from({0.f, 0.f}, {2});
+    bool taken = false;
+    record("toy", y, {middle, middle}, [&](const Tensor& dy, const Needs& needs) {
+      const Tensor so_far = needs.take(0);
+      taken = so_far.defined();
+      CHECK_FALSE(needs.take(1).defined());  // the same tensor
+      return std::vector{so_far ? add(dy, so_far) : dy, dy};
+    });
+    const Tensor sum = add(before, y), after = scale(middle, 5), dy = ones_like(y);
+    (twice ? add(sum, after) : sum).backward(dy);
+    CHECK(taken == twice);
+    CHECK(x.grad().to_vector<float>() == std::vector<float>(2, twice ? 10.f : 5.f));
+    CHECK(dy.to_vector<float>() == std::vector<float>{1, 1});
+  }
 }
 
 TEST_CASE("an op without a backward throws when it is recorded, not later") {
