@@ -14,15 +14,17 @@ enum class Activation : uint8_t { none, relu, relu6, gelu, silu, tanh, sigmoid, 
 
 struct ActivationParams {
   Activation kind;
-  int64_t n;  // elements
+  int64_t n;            // elements
+  int64_t columns = 0;  // of dbias: a divisor of n
 };
 
 // y[n], x[n]; y may be x.
 template <class T>
 using ActivationForward = void(Context&, T* y, const T* x, const ActivationParams&);
-// dx[n] = dy[n] f'(x); dx may be dy. relu, relu6: derivative 0 at the kinks, as PyTorch.
+// dx[n] = dy[n] f'(x); dx may be dy. relu, relu6: derivative 0 at the kinks, as PyTorch. dbias[columns], or null: the sums of dx
+// over its rows, the bias gradient of the layer that made x.
 template <class T>
-using ActivationBackward = void(Context&, T* dx, const T* dy, const T* x, const ActivationParams&);
+using ActivationBackward = void(Context&, T* dx, T* dbias, const T* dy, const T* x, const ActivationParams&);
 
 namespace cpu {
 ActivationForward<float> activation_forward;

@@ -3,6 +3,8 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 // (after the two above, once per target)
+#include <algorithm>
+
 #include "kernels/common/registry.h"
 #include "kernels/common/simd.h"
 #include "kernels/common/simd_math.h"
@@ -137,10 +139,14 @@ void activation_forward(Context& context, float* y, const float* x, const Activa
   });
 }
 
-void activation_backward(Context& context, float* dx, const float* dy, const float* x, const ActivationParams& p) {
+void activation_backward(Context& context, float* dx, float* dbias, const float* dy, const float* x, const ActivationParams& p) {
   context.pool().parallel_range(p.n, kGrain, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(Backward)(dx + begin, dy + begin, x + begin, end - begin, p.kind);
   });
+  if (!dbias) return;
+  std::fill_n(dbias, p.columns, 0.0f);
+  for (const float *row = dx, *end = dx + p.n; row != end; row += p.columns)
+    for (int64_t c = 0; c < p.columns; ++c) dbias[c] += row[c];
 }
 
 GRAFT_KERNEL(activation, forward, cpu, float, ActivationForward);

@@ -1,9 +1,11 @@
 // y = f(x) and dx = dy f'(x), formulas in activation.h; f32 and bf16.
 //
-// v1 plain, v2 vectors: kernels/elementwise/map.cuh. Bytes an element: forward 8 in f32, 4 in bf16; backward 12 and 6
+// v1 plain, v2 vectors: kernels/elementwise/map.cuh. Bytes an element: forward 8 in f32, 4 in bf16; backward 12 and 6, with the
+// bias gradient too (kernels/reduce/vector_columns.cuh)
 #include "kernels/common/registry.h"
 #include "kernels/elementwise/activation.h"
 #include "kernels/elementwise/map.cuh"
+#include "kernels/reduce/vector_columns.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
@@ -57,6 +59,26 @@ struct ActivateBackward {
   __device__ float operator()(float dy, float x) const { return dy * derivative<kKind>(x); }
 };
 
+// dx on the way to the bias gradient, which is the sum of what is not rounded yet.
+template <Activation kKind, int kValues, class T>
+struct GradientVector {
+  static constexpr int kWidth = kValues;
+  struct Packed {
+    PackedValues<kWidth, T> dy, x;
+  };
+  T* dx;
+  const T *dy, *x;
+  __device__ Packed fetch(int64_t at) const { return {fetch_packed<kWidth>(dy + at), fetch_packed<kWidth>(x + at)}; }
+  __device__ void values(float (&v)[kWidth], const Packed& packed, int64_t at) const {
+    float g[kWidth];
+    unpack_values<T>(g, packed.dy);
+    unpack_values<T>(v, packed.x);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) v[j] = g[j] * derivative<kKind>(v[j]);
+    store<kWidth>(dx + at, v);
+  }
+};
+
 template <class F>
 void with_kind(Activation kind, F f) {
   switch (kind) {
@@ -84,16 +106,22 @@ bool supports_forward_v2(T* y, const T* x, const ActivationParams&) {
   return aligned_16(y, x);
 }
 template <class T>
-void backward_v1(Context& context, T* dx, const T* dy, const T* x, const ActivationParams& p) {
-  with_kind(p.kind, [&]<Activation kKind>() { map_plain(context, dx, ActivateBackward<kKind>{}, p.n, dy, x); });
+void backward_v1(Context& context, T* dx, T* dbias, const T* dy, const T* x, const ActivationParams& p) {
+  with_kind(p.kind, [&]<Activation kKind>() {
+    if (!dbias || p.columns == 0) return map_plain(context, dx, ActivateBackward<kKind>{}, p.n, dy, x);
+    sum_vector_columns(context, dbias, p.n / p.columns, p.columns, GradientVector<kKind, 1, T>{dx, dy, x});
+  });
 }
 template <class T>
-void backward_v2(Context& context, T* dx, const T* dy, const T* x, const ActivationParams& p) {
-  with_kind(p.kind, [&]<Activation kKind>() { map_vectors(context, dx, ActivateBackward<kKind>{}, p.n, dy, x); });
+void backward_v2(Context& context, T* dx, T* dbias, const T* dy, const T* x, const ActivationParams& p) {
+  with_kind(p.kind, [&]<Activation kKind>() {
+    if (!dbias || p.columns == 0) return map_vectors(context, dx, ActivateBackward<kKind>{}, p.n, dy, x);
+    sum_vector_columns(context, dbias, p.n / p.columns, p.columns, GradientVector<kKind, kVector<T>, T>{dx, dy, x});
+  });
 }
 template <class T>
-bool supports_backward_v2(T* dx, const T* dy, const T* x, const ActivationParams&) {
-  return aligned_16(dx, dy, x);
+bool supports_backward_v2(T* dx, T* dbias, const T* dy, const T* x, const ActivationParams& p) {
+  return aligned_16(dx, dy, x) && (!dbias || p.columns % kVector<T> == 0);
 }
 
 template <class T>
@@ -114,8 +142,8 @@ void activation_forward(Context& context, T* y, const T* x, const ActivationPara
   run_version(Op::activation, kForward<T>, context, y, x, p);
 }
 template <class T>
-void activation_backward(Context& context, T* dx, const T* dy, const T* x, const ActivationParams& p) {
-  run_version(Op::activation, kBackward<T>, context, dx, dy, x, p);
+void activation_backward(Context& context, T* dx, T* dbias, const T* dy, const T* x, const ActivationParams& p) {
+  run_version(Op::activation, kBackward<T>, context, dx, dbias, dy, x, p);
 }
 
 GRAFT_GPU_KERNEL(activation, forward, ActivationForward, kForward);

@@ -63,8 +63,10 @@ void activation_forward(Context&, T* y, const T* x, const ActivationParams& p) {
 }
 
 template <class T>
-void activation_backward(Context&, T* dx, const T* dy, const T* x, const ActivationParams& p) {
+void activation_backward(Context&, T* dx, T* dbias, const T* dy, const T* x, const ActivationParams& p) {
   for (int64_t i = 0; i < p.n; ++i) dx[i] = dy[i] * activate_derivative(p.kind, x[i]);
+  for (int64_t c = 0; dbias && c < p.columns; ++c) dbias[c] = T(0);
+  for (int64_t i = 0; dbias && i < p.n; ++i) dbias[i % p.columns] += dx[i];
 }
 
 }  // namespace graft::ref

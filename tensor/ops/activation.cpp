@@ -11,7 +11,7 @@ Tensor activation(const Tensor& x, Activation kind) {
   call<ActivationForward>(Op::activation, Pass::forward, x, y, x, p);
   record("activation", y, {x}, [x = x.detach(), p](const Tensor& dy, const Needs&) {
     Tensor dx = Tensor::empty_like(x);
-    call<ActivationBackward>(Op::activation, Pass::backward, x, dx, dy, x, p);
+    call<ActivationBackward>(Op::activation, Pass::backward, x, dx, Tensor(), dy, x, p);
     return std::vector{dx};
   });
   return y;

@@ -66,7 +66,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
            Tensor dresidual = dy;
            if (needs[3] && p.activation == Activation::relu) {
              dresidual = Tensor::empty_like(y);
-             call<ActivationBackward>(Op::activation, Pass::backward, y, dresidual, dy, y,
+             call<ActivationBackward>(Op::activation, Pass::backward, y, dresidual, Tensor(), dy, y,
                                       ActivationParams{Activation::relu, y.numel()});
            }
            return std::vector{dx, dweight, dbias, needs[3] ? dresidual : Tensor()};

@@ -3,7 +3,6 @@
 #include "kernels/matmul/linear.h"
 #include "tensor/autograd.h"
 #include "tensor/dispatch.h"
-#include "tensor/ops/activation.h"
 
 namespace graft {
 
@@ -13,16 +12,36 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   check<ShapeError>(x.rank() >= 1 && x.size(-1) == in, "linear: x: expected [.., {}], got {}", in, x.shape());
   check<ShapeError>(!bias || bias.shape() == Shape{out}, "linear: bias: expected [{}], got {}", out, bias ? bias.shape() : Shape{});
   check_same("linear", x, {{"weight", &weight}, {"bias", &bias}});
-  // Of gelu the gradient needs what came before it: the kernel that keeps nothing serves where no gradient is asked for.
   const bool recorded = grad_enabled() && (x.requires_grad() || weight.requires_grad() || (bias && bias.requires_grad()));
+  // The product's kernel computes relu, and gelu where nothing is recorded: the gradient of others needs what came before them.
   const bool fused = f == Activation::none || f == Activation::relu || (f == Activation::gelu && !recorded);
-  if (!fused) return activation(linear(x, weight, bias), f);
-
   Shape shape = x.shape();
   shape.set(-1, out);
-  const LinearParams p{x.shape().product(0, x.rank() - 1), in, out, f};
+  const LinearParams p{x.shape().product(0, x.rank() - 1), in, out, fused ? f : Activation::none};
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   call<LinearForward>(Op::linear, Pass::forward, x, y, x, weight, bias, p);
+  if (!fused) {
+    const ActivationParams q{f, y.numel(), out};
+    const Tensor before = y;
+    if (recorded) y = Tensor::empty_like(before);
+    call<ActivationForward>(Op::activation, Pass::forward, x, y, before, q);
+    record("linear", y, {x, weight, bias},
+           [x = x.detach(), weight = weight.detach(), before, p, q](const Tensor& dy, const Needs& needs) {
+             Tensor g = Tensor::empty_like(before), dx, dweight, dbias;
+             if (needs[2]) dbias = Tensor::empty({p.out}, x.dtype(), x.device());
+             call<ActivationBackward>(Op::activation, Pass::backward, x, g, dbias, dy, before, q);
+             if (needs[0]) {
+               dx = Tensor::empty_like(x);
+               call<LinearDgrad>(Op::linear, Pass::dgrad, x, dx, g, weight, Tensor(), p);
+             }
+             if (needs[1]) {
+               dweight = Tensor::empty_like(weight);
+               call<LinearWgrad>(Op::linear, Pass::wgrad, x, dweight, Tensor(), g, x, Tensor(), p);
+             }
+             return std::vector{dx, dweight, dbias};
+           });
+    return y;
+  }
   record("linear", y, {x, weight, bias},
          [x = x.detach(), weight = weight.detach(), y = y.detach(), p](const Tensor& dy, const Needs& needs) {
            Tensor dx, dweight, dbias;
