@@ -15,12 +15,18 @@ namespace {
 
 constexpr int kEighths = 8;
 
-// `count` lines of `line` values, eight lines apart; boxes of 64 by `rows`.
+bool aligned(const BFloat16* x, int64_t line) { return is_aligned_16(x) && line % kVector<BFloat16> == 0; }
+
+// `lines` lines of `line` values; boxes of 64 columns by kRows lines of an eighth. Where the matrix is aligned and eight divides
+// it, one map has them all, the eighths its third dimension, `together` of them in a box: descriptors are fetched, and instructions
+// issued, by a single thread.
+template <int kRows>
 struct EighthsOf {
   TensorMap of[kEighths];
   int first[kEighths];  // column 0
+  bool whole;
 
-  EighthsOf(const BFloat16* x, int64_t lines, int64_t line, int rows) {
+  EighthsOf(const BFloat16* x, int64_t lines, int64_t line, int together) : whole(aligned(x, line) && lines % kEighths == 0) {
     for (int e = 0; e < kEighths; ++e) {
       const BFloat16* const start = x + e * line;
       first[e] = int(reinterpret_cast<uintptr_t>(start) % 16 / 2);
@@ -29,9 +35,27 @@ struct EighthsOf {
                                      2,
                                      {line + first[e], ceil_div(lines - e, kEighths)},
                                      {2 * kEighths * line},
-                                     {64, rows},
+                                     {64, kRows},
                                      Swizzle::b128});
     }
+    if (whole)
+      of[0] = tensor_map(TiledTensor{x,
+                                     DType::bf16,
+                                     3,
+                                     {line, lines / kEighths, kEighths},
+                                     {2 * kEighths * line, 2 * line},
+                                     {64, kRows, together},
+                                     Swizzle::b128});
+  }
+  // All eighths, one behind the other; `row` counts lines of an eighth.
+  __device__ void load(BFloat16* tile, uint64_t* full, int column, int row) const {
+    if (whole) return tma_load(tile, of[0], full, column, row, 0);
+#pragma unroll 1  // the producer has 40 registers
+    for (int e = 0; e < kEighths; ++e) tma_load(tile + e * kRows * 64, of[e], full, column + first[e], row);
+  }
+  __device__ void store(const BFloat16* box, int column, int row, int e) const {
+    if (whole) tma_store(of[0], box, column, row, e);
+    else tma_store(of[e], box, column + first[e], row);
   }
 };
 
@@ -40,13 +64,10 @@ template <Along kB, int kTileN>
 struct RowMaps {
   static constexpr int kRows = kTileM / kEighths;  // of an eighth: those of a warp
   static_assert(kRows == 16);
-  EighthsOf a, c;
+  EighthsOf<kRows> a, c;
   TensorMap b;
 
-  __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int) const {
-#pragma unroll 1  // the producer has 40 registers
-    for (int e = 0; e < kEighths; ++e) tma_load(tile + e * kRows * 64, a.of[e], full, k + a.first[e], m / kEighths);
-  }
+  __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int) const { a.load(tile, full, k, m / kEighths); }
   __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
     load_half<kB, kTileN>(tile, n, k, g, rank, [&](BFloat16* to, auto... at) { tma_load_multicast(to, b, full, 3, at...); });
   }
@@ -54,9 +75,7 @@ struct RowMaps {
   __device__ bool stores(const P&) const {
     return true;
   }
-  __device__ void store(const BFloat16* box, int n, int m, int slice, int) const {
-    tma_store(c.of[slice], box, n + c.first[slice], m / kEighths);
-  }
+  __device__ void store(const BFloat16* box, int n, int m, int slice, int) const { c.store(box, n, m / kEighths, slice); }
   static __device__ int row(int m, int slice, int i) { return m + slice + kEighths * i; }
 };
 
@@ -64,15 +83,12 @@ struct RowMaps {
 template <int kTileN>
 struct LineMaps {
   static constexpr int kLines = kPerLine<BFloat16> / kEighths;
-  EighthsOf a;
+  EighthsOf<kLines> a;
   TensorMap b, c;
 
   __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int) const {
-#pragma unroll 1
-    for (int e = 0; e < kEighths; ++e)
 #pragma unroll
-      for (int i = 0; i < kTileM / 64; ++i)
-        tma_load(tile + (i * 64 + e * kLines) * 64, a.of[e], full, m + 64 * i + a.first[e], k / kEighths);
+    for (int i = 0; i < kTileM / 64; ++i) a.load(tile + i * 64 * 64, full, m + 64 * i, k / kEighths);
   }
   __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int, int rank) const {
 #pragma unroll
@@ -92,7 +108,7 @@ void run_rows(Context& context, const P& p, const MatmulParams& shape) {
   using Maps = RowMaps<decltype(p.b)::kAlong, kTileN>;
   run_persistent<kTileN>(
       context, p, shape,
-      Maps{{p.a.x, p.m, p.a.line, Maps::kRows}, {p.c, p.m, p.row.line, Maps::kRows}, half_map<kTileN>(p.b, p.n, p.k, p.groups)});
+      Maps{{p.a.x, p.m, p.a.line, kEighths}, {p.c, p.m, p.row.line, 1}, half_map<kTileN>(p.b, p.n, p.k, p.groups)});
 }
 template <int kTileN, class P>
 void run_lines(Context& context, const P& p, const MatmulParams& shape) {
@@ -107,10 +123,8 @@ void run_lines(Context& context, const P& p, const MatmulParams& shape) {
                                              Swizzle::b128});
   const TensorMap c =
       p.vectors ? tensor_map(TiledTensor{p.c, DType::bf16, 2, {p.n, p.m}, {2 * p.row.line}, {64, 16}, Swizzle::b128}) : TensorMap{};
-  run_persistent<kTileN>(context, p, shape, Maps{{p.a.x, p.k, p.a.line, Maps::kLines}, b, c});
+  run_persistent<kTileN>(context, p, shape, Maps{{p.a.x, p.k, p.a.line, kEighths}, b, c});
 }
-
-bool aligned(const BFloat16* x, int64_t line) { return is_aligned_16(x) && line % kVector<BFloat16> == 0; }
 
 }  // namespace
 

@@ -69,6 +69,8 @@ TEST_CASE("eighths matmul: lines of a or c of any length, ragged, accumulated, m
   for (int64_t odd = 65; odd < 72; ++odd) {
     check_matmul<BFloat16>({1, 301, odd, 72, false, true}, Inputs::integers, 9);
     check_matmul<BFloat16>({1, 301, 72, odd, false, false}, Inputs::integers, 9);
+    check_matmul<BFloat16>({1, 304, odd, 72, false, true}, Inputs::integers, 9);  // one map for all eighths of the other matrix
+    check_matmul<BFloat16>({1, 304, 72, odd, false, false}, Inputs::integers, 9);
     check_matmul<BFloat16>({1, 72 + odd, 72, 80, true, false}, Inputs::integers, 9);
   }
   check_matmul<BFloat16>({1, 136, 67, 520, false, true, Write::accumulate}, Inputs::normal, 9);
