@@ -144,7 +144,7 @@ def layer_norm(case, a):
     if case["pass"] == "forward":
         x = a[3].view(rows, c)
         return lambda: aten.native_layer_norm(x, [c], a[4], a[5], 1e-5), {0: flat(0), 1: flat(1), 2: flat(2)}
-    if a[5] is None:
+    if a[5] is None or a[8] is not None:
         return None
     dy, x = a[3].view(rows, c), a[4].view(rows, c)
     zero = torch.zeros_like(a[5])
@@ -203,8 +203,11 @@ def activation(case, a):
                7: lambda x: F.gelu(x, approximate="tanh")}
     backward = {1: lambda g, x: aten.threshold_backward(g, x, 0), 3: aten.gelu_backward, 4: aten.silu_backward,
                 7: lambda g, x: aten.gelu_backward(g, x, approximate="tanh")}
-    f = (forward if case["pass"] == "forward" else backward).get(kind)
-    return f and (lambda: [f(*a[1:])], {0: lambda r: r[0]})
+    if case["pass"] == "forward":
+        f, inputs = forward.get(kind), a[1:]
+    else:
+        f, inputs = backward.get(kind) if a[1] is None else None, a[2:]  # with a bias gradient: no call of its own
+    return f and (lambda: [f(*inputs)], {0: lambda r: r[0]})
 
 
 def binary(case, a):
