@@ -75,6 +75,7 @@ struct RowMaps {
   __device__ bool stores(const P&) const {
     return true;
   }
+  static constexpr bool kResidual = false;
   __device__ void store(const BFloat16* box, int n, int m, int slice, int) const { c.store(box, n, m / kEighths, slice); }
   static __device__ int row(int m, int slice, int i) { return m + slice + kEighths * i; }
 };
@@ -99,6 +100,7 @@ struct LineMaps {
   __device__ bool stores(const P& p) const {
     return p.vectors;
   }
+  static constexpr bool kResidual = false;
   __device__ void store(const BFloat16* box, int n, int m, int slice, int) const { tma_store(c, box, n, m + 16 * slice); }
   static __device__ int row(int m, int slice, int i) { return m + 16 * slice + i; }
 };
@@ -138,7 +140,7 @@ bool supports_eighths(const MatrixProduct<BFloat16>& p) {
 void eighths_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_operands(p, [&]<class P>(const P& product) {
     constexpr Along kA = decltype(product.a)::kAlong, kB = decltype(product.b)::kAlong;
-    with_tile(p.shape, [&]<int kTileN>() {
+    with_tile(p.shape, 256, [&]<int kTileN>() {
       if constexpr (kA == Along::k) run_rows<kTileN>(context, product, p.shape);
       else if constexpr (kB == Along::outer) run_lines<kTileN>(context, product, p.shape);
     });

@@ -1,12 +1,15 @@
 #include <algorithm>
 
 #include "kernels/common/registry.h"
+#include "kernels/elementwise/axpby.h"
 #include "kernels/matmul/gemm.h"
 #include "kernels/matmul/linear.h"
 
 namespace graft::cpu {
 
-void linear_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
+void linear_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const float* residual,
+                    const LinearParams& p) {
+  const bool relu = p.activation == Activation::relu;
   gemm(context, {.m = p.rows,
                  .n = p.out,
                  .k = p.in,
@@ -19,7 +22,11 @@ void linear_forward(Context& context, float* y, const float* x, const float* wei
                  .c = y,
                  .c_row = p.out,
                  .bias = bias,
-                 .relu = p.activation == Activation::relu});
+                 .relu = relu && !residual});
+  if (residual) {
+    axpby_forward(context, y, residual, {1, 1, p.rows * p.out});
+    if (relu) activation_forward(context, y, y, {Activation::relu, p.rows * p.out});
+  }
   if (p.activation == Activation::gelu) activation_forward(context, y, y, {Activation::gelu, p.rows * p.out});
 }
 

@@ -1,5 +1,5 @@
-// y = f(x weight^T + bias), f none, relu or gelu; shapes in linear.h. Its passes are the products NT, NN and TN of matmul's
-// main loops, under the numbers that these have there (matmul_kernels.cuh), with an epilogue for bias and f.
+// y = f(x weight^T + bias + residual), f none, relu or gelu; shapes in linear.h. Its passes are the products NT, NN and TN of
+// matmul's main loops, under the numbers that these have there (matmul_kernels.cuh), with an epilogue for bias and f.
 //
 // | version          | accepts                                 | what it teaches                                              |
 // |------------------|-----------------------------------------|--------------------------------------------------------------|
@@ -26,8 +26,8 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 template <class T>
-MatrixProduct<T> forward_product(T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
-  return {y, x, weight, {1, p.rows, p.out, p.in, false, true}, bias, nullptr, p.activation};
+MatrixProduct<T> forward_product(T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
+  return {y, x, weight, {1, p.rows, p.out, p.in, false, true}, bias, residual, p.activation};
 }
 template <class T>
 MatrixProduct<T> dgrad_product(T* dx, const T* dy, const T* weight, const LinearParams& p) {
@@ -40,11 +40,12 @@ MatrixProduct<T> wgrad_product(T* dweight, const T* dy, const T* x, const Linear
 
 template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&)>
 struct By {
-  static bool supports_forward(T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
-    return kSupports(forward_product(y, x, weight, bias, p));
+  static bool supports_forward(T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
+    return kSupports(forward_product(y, x, weight, bias, residual, p));
   }
-  static void forward(Context& context, T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
-    kRun(context, forward_product(y, x, weight, bias, p));
+  static void forward(Context& context, T* y, const T* x, const T* weight, const T* bias, const T* residual,
+                      const LinearParams& p) {
+    kRun(context, forward_product(y, x, weight, bias, residual, p));
   }
   static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const LinearParams& p) {
     return kSupports(dgrad_product(dx, dy, weight, p));
@@ -112,8 +113,9 @@ constexpr Rung<LinearWgrad<BFloat16>> kWgradBf16[] = {
 
 }  // namespace
 
-void linear_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const LinearParams& p) {
-  run_version(Op::linear, kForward, context, y, x, weight, bias, p);
+void linear_forward(Context& context, float* y, const float* x, const float* weight, const float* bias, const float* residual,
+                    const LinearParams& p) {
+  run_version(Op::linear, kForward, context, y, x, weight, bias, residual, p);
 }
 void linear_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const LinearParams& p) {
   run_version(Op::linear, kDgrad, context, dx, dy, weight, y, p);
@@ -123,8 +125,8 @@ void linear_wgrad(Context& context, float* dweight, float* dbias, const float* d
   run_version(Op::linear, kWgrad, context, dweight, dbias, dy, x, y, p);
 }
 void linear_forward(Context& context, BFloat16* y, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
-                    const LinearParams& p) {
-  run_version(Op::linear, kForwardBf16, context, y, x, weight, bias, p);
+                    const BFloat16* residual, const LinearParams& p) {
+  run_version(Op::linear, kForwardBf16, context, y, x, weight, bias, residual, p);
 }
 void linear_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* y,
                   const LinearParams& p) {

@@ -20,12 +20,14 @@ T fused_gradient(Activation f, T dy, const T* y, int64_t i) {
 }
 
 template <class T>
-void linear_forward(Context&, T* y, const T* x, const T* weight, const T* bias, const LinearParams& p) {
+void linear_forward(Context&, T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
   for (int64_t r = 0; r < p.rows; ++r)
     for (int64_t o = 0; o < p.out; ++o) {
       T sum(0);
       for (int64_t i = 0; i < p.in; ++i) sum += x[r * p.in + i] * weight[o * p.in + i];
-      y[r * p.out + o] = fused_activation(p.activation, bias ? sum + bias[o] : sum);
+      if (bias) sum += bias[o];
+      if (residual) sum += residual[r * p.out + o];
+      y[r * p.out + o] = fused_activation(p.activation, sum);
     }
 }
 

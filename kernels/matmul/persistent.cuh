@@ -7,6 +7,7 @@
 //   epilogue     sums go by stmatrix into swizzled boxes of 16 x 64, a warp's own, that TMA stores, edges clipped: no barrier
 //                between warps. The bias of a tile is loaded before its products and lies in the registers of a warp. As short
 //                as it can be: all blocks store at the same time, and the tensor cores stand still
+//   residual     is loaded into those boxes while the tile is multiplied, and read from them by ldmatrix as stmatrix will write
 //   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
 //   order        tiles that run together cover eight rows of tiles: b stays in L2
 #pragma once
@@ -27,6 +28,7 @@ constexpr int kBoxesOf = kTileN == 256 ? 2 : kTileN / 64;
 template <int kTileN>
 struct alignas(1024) PersistentShared : Ring<BFloat16, kTileN, kSlotsOf<kTileN>> {
   alignas(1024) BFloat16 out[kConsumerWarps][kBoxesOf<kTileN>][16 * 64];
+  uint64_t residual[kConsumerWarps];  // a warp's boxes hold the residual
 };
 
 // The corner of block `rank` of a pair in work item `item`: groups one after the other, bands of four pairs, down the rows first.
@@ -64,7 +66,15 @@ struct TileBias {
 };
 
 // The epilogues, cheap ones first: each is code of its own, since the sums must be unrolled.
-enum class Finish { none, bias_relu, any };
+enum class Finish { none, bias_relu, bias_residual, any };
+
+// by_tma: the residual of a tile comes into the boxes that its warps store it from while the tile is multiplied.
+template <class P>
+__device__ Finish finish_of(const P& p, bool by_tma) {
+  if (p.residual && p.activation == Activation::none && by_tma) return Finish::bias_residual;
+  if (p.residual || p.activation == Activation::gelu) return Finish::any;
+  return p.bias || p.activation == Activation::relu ? Finish::bias_relu : Finish::none;
+}
 
 // A warp's 16 rows of a tile, which `maps` knows by their number: finished sums, rounded, into its boxes and from there to memory.
 template <Finish kFinish, int kTileN, class P, class Maps>
@@ -79,25 +89,33 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
 #pragma unroll
   for (int box = 0; box < kTileN / 64; ++box) {
     BFloat16* const out = boxes[box % kBoxes];
-    if (lane == 0 && by_tma) tma_store_wait_read<kBoxes - 1>();  // the store before from this box
+    if (kFinish != Finish::bias_residual && lane == 0 && by_tma)
+      tma_store_wait_read<kBoxes - 1>();  // the store before from this box
     __syncwarp();
 #pragma unroll
     for (int block = 0; block < 4; ++block) {  // of 16 x 16, four matrices
-      uint32_t r[4];
+      const int row = lane % 16, chunk = 2 * block + lane / 16;
+      BFloat16* const place = out + row * 64 + (chunk ^ row % 8) * 8;
+      uint32_t r[4], residual[4];
+      if constexpr (kFinish == Finish::bias_residual) {
+        ldmatrix(residual, place);
+        __syncwarp();
+      }
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int e = 32 * box + 8 * block + 2 * i, column = 64 * box + 16 * block + i / 2 * 8;
         float v[2] = {sum[e], sum[e + 1]};
         if (kFinish != Finish::none) bias.add(v, column, lane);
         if (kFinish == Finish::bias_relu) v[0] = max_nan(v[0], floor), v[1] = max_nan(v[1], floor);
+        if (kFinish == Finish::bias_residual)
+          v[0] += __int_as_float(int(residual[i] << 16)), v[1] += __int_as_float(int(residual[i] & 0xffff0000u));
         if (kFinish == Finish::any) {
           const int m = Maps::row(at.m, slice, lane / 4 + i % 2 * 8), n = n0 + column + lane % 4 * 2;
           if (m < p.m && n < p.n) without_bias.apply(g, m, n, v);
         }
         r[i] = pack_bf16(v[0], v[1]);
       }
-      const int row = lane % 16, chunk = 2 * block + lane / 16;
-      stmatrix(out + row * 64 + (chunk ^ row % 8) * 8, r);
+      stmatrix(place, r);
     }
     const int n = n0 + 64 * box;
     if (by_tma) {
@@ -129,6 +147,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   Ring<BFloat16, kTileN, kSlots>& ring = s;
   const int rank = cluster_rank(), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
   const int steps = (p.k + kDepth - 1) / kDepth, first = int(blockIdx.x) / 2, stride = int(gridDim.x) / 2;
+  if (threadIdx.x == 0)
+    for (uint64_t& b : s.residual) mbarrier_init(&b, 1);
   init_ring(ring, 2 * kConsumerWarps);
   cluster_sync();
   Slot<kSlots> slot;
@@ -148,19 +168,34 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   } else {
     registers_increase<232>();
     const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
-    const Finish finish = p.residual || p.activation == Activation::gelu ? Finish::any
-                          : p.bias || p.activation == Activation::relu   ? Finish::bias_relu
-                                                                         : Finish::none;
+    const Finish finish = finish_of(p, Maps::kResidual && p.vectors);
+    int parity = 0;
     for (int item = first; item < items; item += stride) {
       const Item at = item_of<kTileN>(item, p.m, p.n, rank);
       TileBias<kTileN> bias;
       bias.load(p, at.g, at.n, lane);
+      const int slice = 4 * consumer + warp;
+      auto& boxes = s.out[slice];
+      if constexpr (Maps::kResidual) {
+        if (finish == Finish::bias_residual && lane == 0) {
+          tma_store_wait_read<0>();
+          mbarrier_arrive_expect(&s.residual[slice], int(sizeof(boxes)));
+          for (int box = 0; box < kTileN / 64; ++box)
+            maps.load_residual(boxes[box], &s.residual[slice], at.n + 64 * box, at.m, slice, at.g);
+        }
+        __syncwarp();
+      }
       float sum[kTileN / 2];
       multiply_ring<kA, kB>(sum, ring, slot, steps, consumer, [&](int index) {
         if (lane < 2) mbarrier_arrive_remote(&s.empty[index], lane);
       });
-      const int slice = 4 * consumer + warp;
-      auto& boxes = s.out[slice];
+      if constexpr (Maps::kResidual)
+        if (finish == Finish::bias_residual) {
+          mbarrier_wait(&s.residual[slice], parity);
+          parity ^= 1;
+          store_tile<Finish::bias_residual, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
+          continue;
+        }
       if (finish == Finish::none) store_tile<Finish::none, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
       else if (finish == Finish::bias_relu) store_tile<Finish::bias_relu, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
       else store_tile<Finish::any, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
@@ -190,10 +225,10 @@ void run_persistent(Context& context, const P& p, const MatmulParams& shape, con
 
 // f.operator()<columns of a tile>(), the number that takes the least time.
 template <class F>
-void with_tile(const MatmulParams& shape, F f) {
-  int tile = 256;
+void with_tile(const MatmulParams& shape, int largest, F f) {
+  int tile = largest;
   for (int other : {192, 128})
-    if (rounds_cost(shape, other) < rounds_cost(shape, tile)) tile = other;
+    if (other < largest && rounds_cost(shape, other) < rounds_cost(shape, tile)) tile = other;
   if (tile == 256) f.template operator()<256>();
   else if (tile == 192) f.template operator()<192>();
   else f.template operator()<128>();

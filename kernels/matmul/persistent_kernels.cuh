@@ -1,5 +1,6 @@
 // Version 8 of matmul and linear: persistent.cuh with tiles as they lie in memory. Lines of a and b that are not aligned are
-// copied, such of c are stored without TMA; where version 9 takes them it runs.
+// copied, such of c are stored without TMA; where version 9 takes them it runs. A residual comes by TMA too: tiles of 192 columns
+// at most.
 #include "kernels/matmul/persistent.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -7,7 +8,9 @@ namespace {
 
 template <Along kA, Along kB, int kTileN>
 struct AlignedMaps {
-  TensorMap a, b, c;
+  TensorMap a, b, c, residual;
+  // Of a linear layer, where the boxes of a warp hold its part of a tile.
+  static constexpr bool kResidual = kA == Along::k && kB == Along::k && kBoxesOf<kTileN> == kTileN / 64;
 
   __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int g) const {
     load_operand<kA, kTileM>(tile, m, k, g, [&](BFloat16* to, auto... at) { tma_load(to, a, full, at...); });
@@ -20,19 +23,25 @@ struct AlignedMaps {
     return p.vectors;
   }
   __device__ void store(const BFloat16* box, int n, int m, int slice, int g) const { tma_store(c, box, n, m + 16 * slice, g); }
+  __device__ void load_residual(BFloat16* box, uint64_t* full, int n, int m, int slice, int g) const {
+    tma_load(box, residual, full, n, m + 16 * slice, g);
+  }
   static __device__ int row(int m, int slice, int i) { return m + 16 * slice + i; }
 };
 
 template <int kTileN, class P>
 void run_v8(Context& context, const P& p, const MatmulParams& shape) {
   using Maps = AlignedMaps<decltype(p.a)::kAlong, decltype(p.b)::kAlong, kTileN>;
+  const auto like_c = [&](const BFloat16* x) {
+    return p.vectors && x
+               ? tensor_map(TiledTensor{
+                     x, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
+               : TensorMap{};
+  };
   run_persistent<kTileN>(
       context, p, shape,
-      Maps{operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups),
-           p.vectors
-               ? tensor_map(TiledTensor{
-                     p.c, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
-               : TensorMap{}});
+      Maps{operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups), like_c(p.c),
+           like_c(Maps::kResidual ? p.residual : nullptr)});
 }
 
 }  // namespace
@@ -41,7 +50,7 @@ bool supports_persistent(const MatrixProduct<BFloat16>& p) { return fits_persist
 void persistent_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_aligned_lines(context, p, [&](const auto& aligned) {
     with_operands(aligned, [&](const auto& product) {
-      with_tile(p.shape, [&]<int kTileN>() { run_v8<kTileN>(context, product, p.shape); });
+      with_tile(p.shape, p.residual ? 192 : 256, [&]<int kTileN>() { run_v8<kTileN>(context, product, p.shape); });
     });
   });
 }

@@ -26,9 +26,10 @@ SelfAttention::SelfAttention(int64_t dim, SelfAttentionOptions options)
   add_child(options_.out, out);
 }
 
-Tensor SelfAttention::forward(const Tensor& x) {
+Tensor SelfAttention::forward_onto(const Tensor& residual, const Tensor& x) {
   check<ShapeError>(x.rank() == 3, "attention: x: expected [N, T, C], got {}", x.shape());
-  return out.forward(self_attention(qkv.forward(x), options_.heads, options_.kv_heads, {.causal = options_.causal}, lengths_));
+  return out.forward_onto(residual,
+                          self_attention(qkv.forward(x), options_.heads, options_.kv_heads, {.causal = options_.causal}, lengths_));
 }
 
 int64_t SelfAttention::multiply_adds(const Shape& x) const {

@@ -19,7 +19,8 @@ class SelfAttention : public Module {
   // x[N, T, dim] -> [N, T, dim]; heads divides dim (ShapeError). Keys behind set_lengths() are padding and are not read.
   SelfAttention(int64_t dim, SelfAttentionOptions);
 
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return forward_onto({}, x); }
+  Tensor forward_onto(const Tensor& residual, const Tensor& x);  // residual + forward(x)
   // With both products of attention over all T x T pairs, as is the custom for causal attention too.
   int64_t multiply_adds(const Shape& x) const override;
 

@@ -12,6 +12,7 @@ class Dropout : public Module {
   explicit Dropout(double p = 0.5);  // 0 <= p < 1, ConfigError otherwise
   // Error in training mode before set_random(): a mask that never changes is no dropout.
   Tensor forward(const Tensor& x) override;
+  bool drops() const { return training() && p_ != 0; }  // else forward(x) is x
   bool random() const override { return p_ > 0; }
 
  private:

@@ -17,9 +17,11 @@ Linear::Linear(int64_t in, int64_t out, LinearOptions options) : options_(option
   add_parameter("bias", bias);
 }
 
-Tensor Linear::forward(const Tensor& x) {
+Tensor Linear::forward(const Tensor& x) { return forward_onto({}, x); }
+
+Tensor Linear::forward_onto(const Tensor& residual, const Tensor& x) {
   output_shape(x.shape());
-  return linear(options_.image.rank() ? flatten(x) : x, weight, bias, options_.activation);
+  return linear(options_.image.rank() ? flatten(x) : x, weight, bias, options_.activation, residual);
 }
 
 Shape Linear::output_shape(const Shape& x) const {

@@ -20,6 +20,8 @@ class Linear : public Module {
   Linear(int64_t in, int64_t out, LinearOptions options = {});
 
   Tensor forward(const Tensor& x) override;
+  // residual + forward(x), the sum in the product's kernel. ConfigError with an activation.
+  Tensor forward_onto(const Tensor& residual, const Tensor& x);
   Shape output_shape(const Shape& x) const override;
   int64_t multiply_adds(const Shape& x) const override;
   const LinearOptions& options() const { return options_; }

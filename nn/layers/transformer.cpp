@@ -28,13 +28,18 @@ TransformerBlock::TransformerBlock(TransformerOptions o)
   add_child("drop2", drop2_);
 }
 
+template <class Layer>
+Tensor TransformerBlock::add_onto(const Tensor& x, Layer& layer, const Tensor& z, Dropout& drop) {
+  return drop.drops() ? add(x, drop.forward(layer.forward(z))) : layer.forward_onto(x, z);
+}
+
 Tensor TransformerBlock::forward(const Tensor& x) {
   if (options_.norm == NormPlace::pre) {
-    const Tensor y = add(x, drop1_.forward(attention_.forward(norm1_.forward(x))));
-    return add(y, drop2_.forward(perceptron(norm2_.forward(y))));
+    const Tensor y = add_onto(x, attention_, norm1_.forward(x), drop1_);
+    return add_onto(y, contract_, expand_.forward(norm2_.forward(y)), drop2_);
   }
-  const Tensor y = norm1_.forward(add(x, drop1_.forward(attention_.forward(x))));
-  return norm2_.forward(add(y, drop2_.forward(perceptron(y))));
+  const Tensor y = norm1_.forward(add_onto(x, attention_, x, drop1_));
+  return norm2_.forward(add_onto(y, contract_, expand_.forward(y), drop2_));
 }
 
 int64_t TransformerBlock::multiply_adds(const Shape& x) const {

@@ -34,7 +34,9 @@ class TransformerBlock : public Module {
   int64_t multiply_adds(const Shape& x) const override;
 
  private:
-  Tensor perceptron(const Tensor& x) { return contract_.forward(expand_.forward(x)); }
+  // x + layer(z), and what dropout leaves of layer(z) where there is any.
+  template <class Layer>
+  Tensor add_onto(const Tensor& x, Layer& layer, const Tensor& z, Dropout& drop);
 
   TransformerOptions options_;
   LayerNorm norm1_;

@@ -6,20 +6,23 @@
 
 namespace graft {
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation f) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation f, const Tensor& residual) {
   check<ShapeError>(weight.rank() == 2, "linear: weight: expected [out, in], got {}", weight.shape());
   const int64_t out = weight.size(0), in = weight.size(1);
   check<ShapeError>(x.rank() >= 1 && x.size(-1) == in, "linear: x: expected [.., {}], got {}", in, x.shape());
   check<ShapeError>(!bias || bias.shape() == Shape{out}, "linear: bias: expected [{}], got {}", out, bias ? bias.shape() : Shape{});
-  check_same("linear", x, {{"weight", &weight}, {"bias", &bias}});
+  check_same("linear", x, {{"weight", &weight}, {"bias", &bias}, {"residual", &residual}});
   const bool recorded = grad_enabled() && (x.requires_grad() || weight.requires_grad() || (bias && bias.requires_grad()));
   // The product's kernel computes relu, and gelu where nothing is recorded: the gradient of others needs what came before them.
   const bool fused = f == Activation::none || f == Activation::relu || (f == Activation::gelu && !recorded);
   Shape shape = x.shape();
   shape.set(-1, out);
+  check<ConfigError>(!residual || f == Activation::none, "linear: residual: expected no activation with it");
+  check<ShapeError>(!residual || residual.shape() == shape, "linear: residual: expected {}, got {}", shape,
+                    residual ? residual.shape() : Shape{});
   const LinearParams p{x.shape().product(0, x.rank() - 1), in, out, fused ? f : Activation::none};
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  call<LinearForward>(Op::linear, Pass::forward, x, y, x, weight, bias, p);
+  call<LinearForward>(Op::linear, Pass::forward, x, y, x, weight, bias, residual, p);
   if (!fused) {
     const ActivationParams q{f, y.numel(), out};
     const Tensor before = y;
@@ -42,8 +45,10 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
            });
     return y;
   }
-  record("linear", y, {x, weight, bias},
-         [x = x.detach(), weight = weight.detach(), y = y.detach(), p](const Tensor& dy, const Needs& needs) {
+  // y is read for relu alone.
+  record("linear", y, {x, weight, bias, residual},
+         [x = x.detach(), weight = weight.detach(), y = f == Activation::relu ? y.detach() : Tensor(), p](const Tensor& dy,
+                                                                                                          const Needs& needs) {
            Tensor dx, dweight, dbias;
            if (needs[0]) {
              dx = Tensor::empty_like(x);
@@ -54,7 +59,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
              if (needs[2]) dbias = Tensor::empty({p.out}, x.dtype(), x.device());
              call<LinearWgrad>(Op::linear, Pass::wgrad, x, dweight, dbias, dy, x, y, p);
            }
-           return std::vector{dx, dweight, dbias};
+           return std::vector{dx, dweight, dbias, needs[3] ? dy : Tensor()};
          });
   return y;
 }

@@ -6,20 +6,22 @@
 
 namespace graft::harness {
 
-void add_linear(Tier tier, const LinearParams& p, Bias bias) {
+void add_linear(Tier tier, const LinearParams& p, Bias bias, Residual residual) {
   const bool with_bias = bias == Bias::present;
   const int64_t nx = p.rows * p.in, nw = p.out * p.in, ny = p.rows * p.out;
   const bool relu = p.activation == Activation::relu, gelu = p.activation == Activation::gelu;
-  const auto name = fmt::format("rows={} in={} out={}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias",
-                                relu   ? " relu"
-                                : gelu ? " gelu"
-                                       : "");
+  const bool added = residual == Residual::present;
+  const auto name =
+      fmt::format("rows={} in={} out={}{}{}{}", p.rows, p.in, p.out, with_bias ? "" : " no-bias", added ? " residual" : "",
+                  relu   ? " relu"
+                  : gelu ? " gelu"
+                         : "");
   const auto cost = [&](int64_t reduction) {
     return Cost{.reduction = double(reduction), .flops = 2.0 * double(ny) * double(p.in), .bytes = 4.0 * double(nx + nw + ny)};
   };
-  add<LinearForward>(Op::linear, Pass::forward, name, tier, {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent()}, cost(p.in),
-                     p);
-  if (gelu) return;  // no gradient
+  add<LinearForward>(Op::linear, Pass::forward, name, tier,
+                     {out(ny), in(nx), in(nw), with_bias ? in(p.out) : absent(), added ? in(ny) : absent()}, cost(p.in + added), p);
+  if (gelu || added) return;  // no gradient; the same one
   add<LinearDgrad>(Op::linear, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), relu ? in(ny) : absent()}, cost(p.out), p);
   add<LinearWgrad>(Op::linear, Pass::wgrad, name, tier,
                    {out(nw), with_bias ? out(p.out) : absent(), in(ny), in(nx), relu ? in(ny) : absent()}, cost(p.rows), p);
@@ -37,6 +39,8 @@ GRAFT_CASES(linear) {
   const Activation relu = Activation::relu;
   add_linear(Tier::smoke, {5, 8, 11, Activation::gelu}, Bias::present);
   add_linear(Tier::smoke, {67, 16, 72, Activation::gelu}, Bias::absent);
+  for (Activation f : {Activation::none, relu, Activation::gelu})
+    for (int64_t out : {7, 72}) add_linear(Tier::smoke, {67, 16, out, f}, Bias::present, Residual::present);
   add_linear(Tier::smoke, {70, 24, 8, relu}, Bias::present);               // units of 16 bytes in any type
   add_linear(Tier::smoke, {37, 8, 264, Activation::none}, Bias::present);  // columns beyond a warp of vectors
   add_linear(Tier::ci, {1100, 16, 8, Activation::none}, Bias::present);    // parts of k in wgrad

@@ -18,12 +18,12 @@ namespace graft::harness {
 
 enum class Affine { no, yes };  // a norm's weight and bias
 enum class Bias { absent, present };
-enum class Residual { absent, present };  // a batch norm's
-enum class Padding { none, random };      // lengths of the sequences of a batch
+enum class Residual { absent, present };
+enum class Padding { none, random };  // lengths of the sequences of a batch
 
 // Each adds every pass of its op.
 void add_matmul(Tier, const MatmulParams&);
-void add_linear(Tier, const LinearParams&, Bias);
+void add_linear(Tier, const LinearParams&, Bias, Residual = Residual::absent);
 void add_conv2d(Op, Tier, const Conv2dParams&, Bias);  // conv2d or depthwise_conv2d
 void add_attention(Tier, const AttentionParams&, Padding = Padding::none);
 void add_batch_norm(Tier, int64_t rows, int64_t channels, Affine, Activation = Activation::none, Residual = Residual::absent);

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "tensor/ops/activation.h"
+#include "tensor/ops/binary.h"
 #include "tensor/ops/conv2d.h"
 #include "tensor/ops/linear.h"
 #include "tensor/ops/matmul.h"
@@ -37,6 +38,10 @@ TEST_CASE("gradient of linear") {
       if (bias) inputs.push_back(random_input({5}, 3));
       CHECK(gradcheck([&](auto& x) { return linear(x[0], x[1], bias ? x[2] : Tensor(), f); }, inputs, kShortStep) == "");
     }
+  CHECK(gradcheck([](auto& x) { return linear(x[0], x[1], x[2], Activation::none, x[3]); },
+                  {random_input({2, 3, 7}, 1), random_input({5, 7}, 2), random_input({5}, 3), random_input({2, 3, 5}, 4)}) == "");
+  CHECK(gradcheck([](auto& x) { return linear(mul(x[0], x[0]), x[1], {}, Activation::none, x[0]); },  // a residual block
+                  {random_input({3, 5}, 1), random_input({5, 5}, 2)}) == "");
 }
 
 TEST_CASE("gradient of conv2d") {
@@ -81,6 +86,11 @@ TEST_CASE("conv2d, linear and matmul name what does not fit") {
   CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({8, 3, 3, 3}), Tensor::zeros({7})), "conv2d: bias: expected [8], got [7]",
                        ShapeError);
   CHECK_THROWS_WITH_AS(linear(Tensor::zeros({2, 6}), Tensor::zeros({3, 5})), "linear: x: expected [.., 5], got [2, 6]", ShapeError);
+  const Tensor r = Tensor::zeros({2, 4}), w = Tensor::zeros({3, 6});
+  CHECK_THROWS_WITH_AS(linear(Tensor::zeros({2, 6}), w, {}, Activation::none, r), "linear: residual: expected [2, 3], got [2, 4]",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(linear(Tensor::zeros({2, 6}), w, {}, Activation::relu, Tensor::zeros({2, 3})),
+                       "linear: residual: expected no activation with it", ConfigError);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 3}), Tensor::zeros({4, 5})), ShapeError);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 3}), Tensor::zeros({3, 5}, DType::f64)), DtypeError);
 }
@@ -102,6 +112,11 @@ TEST_CASE("gelu inside of linear, without a gradient, gives the bits of gelu aft
   const Tensor recorded = linear(x, trained, bias, Activation::gelu);
   CHECK(recorded.requires_grad());
   CHECK(same(recorded.detach(), after));
+}
+
+TEST_CASE("a residual inside of linear gives the bits of a sum after it") {
+  const Tensor x = input({7, 20}, 3), w = input({9, 20}, 1), bias = input({9}, 2), residual = input({7, 9}, 4);
+  CHECK(same(linear(x, w, bias, Activation::none, residual), add(residual, linear(x, w, bias))));
 }
 
 TEST_CASE("NaN passes through linear and conv2d, zeros and relu included") {

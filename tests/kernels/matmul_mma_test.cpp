@@ -35,12 +35,13 @@ TEST_CASE("mma linear tf32: bias and relu, gradients") {
   const auto x = values<float>(800, 1, Inputs::integers), w = values<float>(960, 2, Inputs::integers),
              bias = values<float>(24, 3, Inputs::integers), dy = values<float>(480, 4, Inputs::integers);
   std::vector<float> y(480), dx(800), dw(960), db(24), none;
-  call<LinearForward, float>(Op::linear, Pass::forward, 6, 0, y.data(), x.data(), w.data(), bias.data(), p);
+  const float* no_residual = nullptr;
+  call<LinearForward, float>(Op::linear, Pass::forward, 6, 0, y.data(), x.data(), w.data(), bias.data(), no_residual, p);
   call<LinearDgrad, float>(Op::linear, Pass::dgrad, 6, 0, dx.data(), dy.data(), w.data(), y.data(), plain);
   call<LinearWgrad, float>(Op::linear, Pass::wgrad, 6, 1, dw.data(), db.data(), dy.data(), x.data(), y.data(), plain);
   Context context(1);
   std::vector<float> y1(480), dx1(800), dw1(960), db1(24);
-  cpu::linear_forward(context, y1.data(), x.data(), w.data(), bias.data(), p);
+  cpu::linear_forward(context, y1.data(), x.data(), w.data(), bias.data(), nullptr, p);
   cpu::linear_dgrad(context, dx1.data(), dy.data(), w.data(), y.data(), plain);
   cpu::linear_wgrad(context, dw1.data(), db1.data(), dy.data(), x.data(), y.data(), plain);
   CHECK(y == y1);

@@ -14,30 +14,48 @@ void check_transposed(int version, const MatmulParams& p, Inputs inputs) {
     }
 }
 
-// Every pass of linear against version 1, on integers: all exact, also in bf16, whose 8 bits hold sums below 256.
+// Against version 1 on integers: all exact, also in bf16, whose 8 bits hold sums below 256.
+std::vector<BFloat16> small_values(int64_t n, uint64_t key) {
+  std::vector<BFloat16> v;
+  for (int64_t i = 0; i < n; ++i) v.emplace_back(float(int(Philox{key, 0}.below(uint64_t(i), 3)) - 1));
+  return v;
+}
+int different(const std::vector<BFloat16>& a, const std::vector<BFloat16>& b) {
+  int n = 0;
+  for (size_t i = 0; i < a.size(); ++i) n += a[i].bits != b[i].bits;
+  return n;
+}
+
+enum class Residual { absent, present };
+void check_linear_forward(int version, const LinearParams& p, Residual with = Residual::present) {
+  INFO("rows=", p.rows, " in=", p.in, " out=", p.out, " version ", version);
+  const auto x = small_values(p.rows * p.in, 1), w = small_values(p.out * p.in, 2), bias = small_values(p.out, 3),
+             residual = small_values(p.rows * p.out, 4);
+  std::vector<BFloat16> y[2];
+  for (int v : {1, version}) {
+    auto& out = y[v != 1];
+    out.resize(size_t(p.rows * p.out));
+    call<LinearForward, BFloat16>(Op::linear, Pass::forward, v, 1, out.data(), x.data(), w.data(), bias.data(),
+                                  with == Residual::present ? residual.data() : nullptr, p);
+  }
+  CHECK(different(y[0], y[1]) == 0);
+}
+
 void check_linear(int version, const LinearParams& p) {
-  const auto small = [&](int64_t n, uint64_t key) {
-    std::vector<BFloat16> v;
-    for (int64_t i = 0; i < n; ++i) v.emplace_back(float(int(Philox{key, 0}.below(uint64_t(i), 3)) - 1));
-    return v;
-  };
-  const auto x = small(p.rows * p.in, 1), w = small(p.out * p.in, 2), bias = small(p.out, 3), dy = small(p.rows * p.out, 4);
+  check_linear_forward(version, p, Residual::absent);
+  const auto x = small_values(p.rows * p.in, 1), w = small_values(p.out * p.in, 2), dy = small_values(p.rows * p.out, 4);
   LinearParams plain = p;
   plain.activation = Activation::none;
-  std::vector<std::vector<BFloat16>> results;
+  std::vector<BFloat16> dx[2], dw[2];
   for (int v : {1, version}) {
-    std::vector<BFloat16> y(size_t(p.rows * p.out)), dx(x.size()), dw(w.size());
-    call<LinearForward, BFloat16>(Op::linear, Pass::forward, v, 1, y.data(), x.data(), w.data(), bias.data(), p);
-    call<LinearDgrad, BFloat16>(Op::linear, Pass::dgrad, v, 2, dx.data(), dy.data(), w.data(), y.data(), plain);
-    BFloat16* no_bias = nullptr;
-    call<LinearWgrad, BFloat16>(Op::linear, Pass::wgrad, v, 3, dw.data(), no_bias, dy.data(), x.data(), y.data(), plain);
-    for (auto* r : {&y, &dx, &dw}) results.push_back(*r);
+    auto &to_x = dx[v != 1], &to_w = dw[v != 1];
+    to_x.resize(x.size()), to_w.resize(w.size());
+    BFloat16* const nothing = nullptr;
+    call<LinearDgrad, BFloat16>(Op::linear, Pass::dgrad, v, 2, to_x.data(), dy.data(), w.data(), nothing, plain);
+    call<LinearWgrad, BFloat16>(Op::linear, Pass::wgrad, v, 3, to_w.data(), nothing, dy.data(), x.data(), nothing, plain);
   }
-  for (size_t i = 0; i < 3; ++i) {
-    int wrong = 0;
-    for (size_t j = 0; j < results[i].size(); ++j) wrong += results[i][j].bits != results[i + 3][j].bits;
-    CHECK(wrong == 0);
-  }
+  CHECK(different(dx[0], dx[1]) == 0);
+  CHECK(different(dw[0], dw[1]) == 0);
 }
 
 }  // namespace
@@ -111,6 +129,16 @@ TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
   check_linear(7, {136, 72, 80, Activation::relu});
   check_linear(8, {136, 136, 136, Activation::relu});
   check_linear(9, {136, 136, 141, Activation::relu});
+}
+TEST_CASE("wgmma and persistent linear: residual") {
+  check_linear_forward(7, {136, 72, 80, Activation::relu});
+  check_linear_forward(8, {136, 72, 136});
+  check_linear_forward(8, {300, 328, 200});                   // ragged, more tiles of k than slots
+  check_linear_forward(8, {136, 16, 12800});                  // of 192 columns; one pair of blocks takes two
+  check_linear_forward(8, {8500, 16, 264});                   // the same of 128
+  check_linear_forward(8, {300, 72, 136, Activation::relu});  // what TMA does not bring
+  check_linear_forward(8, {300, 72, 140});
+  check_linear_forward(9, {300, 72, 141});
 }
 TEST_CASE("wgmma matmul tf32, along k") {
   check_matmul<float>({2, 72, 136, 104, false, true}, Inputs::integers, 7);

@@ -46,6 +46,8 @@ std::vector<std::vector<float>> results(Context& context, Op op, Pass pass, Back
   if (pass == Pass::forward) {
     if constexpr (std::is_same_v<Forward<T>, Conv2dForward<T>>)
       call<Forward, T>(context, op, pass, backend, y.get(), statistics.get(), x.get(), weight.get(), bias.get(), dy.get(), p);
+    else if constexpr (std::is_same_v<Forward<T>, LinearForward<T>>)
+      call<Forward, T>(context, op, pass, backend, y.get(), x.get(), weight.get(), bias.get(), dy.get(), p);
     else call<Forward, T>(context, op, pass, backend, y.get(), x.get(), weight.get(), bias.get(), p);
   }
   if (pass == Pass::dgrad) call<Dgrad, T>(context, op, pass, backend, x.get(), dy.get(), weight.get(), y.get(), p);
