@@ -1,6 +1,6 @@
 // Versions of one kernel: a ladder from the one that is easiest to read to the fastest. Each accepts what its supports()
-// says, version 1 everything. What runs is the last that accepts the arguments, unless the user asks for one by number:
-// Context::set_version(Op::matmul, 3), or for a whole program GRAFT_VERSION=matmul=3,linear=1.
+// says, version 1 everything. What runs is the last that accepts the arguments and pays there, unless the user asks for one by
+// number: Context::set_version(Op::matmul, 3), or for a whole program GRAFT_VERSION=matmul=3,linear=1.
 #pragma once
 #include <span>
 #include <string_view>
@@ -24,6 +24,7 @@ struct Rung<void(Context&, A...)> {
   Version version;
   bool (*supports)(A...);
   void (*run)(Context&, A...);
+  bool (*pays)(A...) = nullptr;  // whether it is faster than those before where it is accepted; null: always
 };
 
 // What supports() of version 1 is.
@@ -40,8 +41,13 @@ template <class... A, size_t N, class... B>
 void run_version(Op op, const Rung<void(Context&, A...)> (&ladder)[N], Context& context, B&&... args) {
   Version versions[N];
   bool accepts[N];
-  for (size_t i = 0; i < N; ++i) versions[i] = ladder[i].version, accepts[i] = ladder[i].supports(args...);
-  ladder[choose_version(op, context.version(op), versions, accepts)].run(context, args...);
+  const int requested = context.version(op);
+  for (size_t i = 0; i < N; ++i) {
+    const auto& rung = ladder[i];
+    versions[i] = rung.version;
+    accepts[i] = rung.supports(args...) && (requested || !rung.pays || rung.pays(args...));
+  }
+  ladder[choose_version(op, requested, versions, accepts)].run(context, args...);
 }
 
 // For tests, the benchmark and the support table. Empty where an op has one version only.

@@ -5,6 +5,9 @@
 // | v1 register tile | all                                            | implicit GEMM: patches are addressed, never stored    |
 // | v5 vectorised    | fp32, channels of a group in units of 16 bytes | the same addresses for float4, 8 x 8 sums a thread    |
 // | v6 mma           | as v5, bf16 units; fp32 by request (tf32)      | the same addresses for cp.async, tensor cores         |
+// | v7 wgmma         | bf16 on Hopper, channels in units of 16 bytes, | wgmma_kernels.cuh: TMA finds the patches; the loop of |
+// |                  | those that are summed in 64s where groups > 1  | matmul does not know that they are none of a matrix   |
+// | v8 persistent    | 1 x 1 with stride 1, as matmul's v8            | nothing new: a product of matrices                    |
 //
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
@@ -14,6 +17,7 @@
 #include "kernels/common/versions.h"
 #include "kernels/conv2d/channels.cuh"
 #include "kernels/conv2d/products.cuh"
+#include "kernels/conv2d/wgmma.h"
 #include "kernels/matmul/gradient.cuh"
 #include "kernels/matmul/mma_loop.cuh"
 #include "kernels/matmul/tile.cuh"
@@ -111,6 +115,85 @@ struct By {
   }
 };
 
+// Engines that know matrices only.
+template <bool (*kSupports)(const MatrixProduct<BFloat16>&), void (*kRun)(Context&, const MatrixProduct<BFloat16>&)>
+struct Matrices {
+  using T = BFloat16;
+  static bool supports_forward(T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                               const Conv2dParams& p) {
+    return is_matrix(p) && kSupports(matrix_forward(y, statistics, x, weight, bias, residual, p));
+  }
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
+    return is_matrix(p) && kSupports(matrix_dgrad(dx, dy, weight, p));
+  }
+  static bool supports_wgrad(T* dweight, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
+    return is_matrix(p) && kSupports(matrix_wgrad(dweight, dy, x, p));
+  }
+  static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                      const Conv2dParams& p) {
+    kRun(context, matrix_forward(y, statistics, x, weight, bias, residual, p));
+  }
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    kRun(context, matrix_dgrad<T>(dx, gradient, weight, p));
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    kRun(context, matrix_wgrad<T>(dweight, gradient, x, p));
+    bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+};
+using Persistent = Matrices<supports_persistent, persistent_product>;
+
+struct Wgmma {
+  using T = BFloat16;
+  using Matrix = Matrices<supports_wgmma, wgmma_product>;
+
+  static bool supports_forward(T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                               const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::supports_forward(y, statistics, x, weight, bias, residual, p);
+    const bool sums = !statistics || (aligned_16(y, residual) && p.c_out / p.groups % kVector<T> == 0);
+    return sums && aligned_16(x, weight) && supports_wgmma(p, Pass::forward);
+  }
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::supports_dgrad(dx, dy, weight, y, p);
+    return aligned_16(dy, weight) && supports_wgmma(p, Pass::dgrad);
+  }
+  static bool supports_wgrad(T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::supports_wgrad(dweight, dbias, dy, x, y, p);
+    return aligned_16(dy, x) && supports_wgmma(p, Pass::wgrad);
+  }
+  static bool pays_forward(T*, float*, const T*, const T*, const T*, const T*, const Conv2dParams& p) {
+    return is_matrix(p) || pays_wgmma(p, Pass::forward);
+  }
+  static bool pays_dgrad(T*, const T*, const T*, const T*, const Conv2dParams& p) {
+    return is_matrix(p) || pays_wgmma(p, Pass::dgrad);
+  }
+  static bool pays_wgrad(T*, T*, const T*, const T*, const T*, const Conv2dParams& p) {
+    return is_matrix(p) || pays_wgmma(p, Pass::wgrad);
+  }
+
+  static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                      const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::forward(context, y, statistics, x, weight, bias, residual, p);
+    wgmma_forward(context, y, statistics, x, weight, bias, residual, p);
+  }
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, p);
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    wgmma_dgrad(context, dx, gradient, weight, p);
+    for_each_dgrad_product<T>(dx, gradient, weight, p, [&](const auto& product) {
+      if (product.k == 0) TileLoop::run(context, product, SplitK::never);  // zeros
+    });
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::wgrad(context, dweight, dbias, dy, x, y, p);
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    wgmma_wgrad(context, dweight, gradient, x, p);
+    bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+};
+
 constexpr Rung<Conv2dForward<float>> kForward[] = {
     {{1, "register tile"}, By<float, TileLoop>::supports_forward, By<float, TileLoop>::forward},
     {{5, "vectorised"}, By<float, VectorisedLoop>::supports_forward, By<float, VectorisedLoop>::forward},
@@ -129,14 +212,20 @@ constexpr Rung<Conv2dWgrad<float>> kWgrad[] = {
 constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_forward, By<BFloat16, TileLoop>::forward},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
+    {{7, "wgmma bf16"}, Wgmma::supports_forward, Wgmma::forward, Wgmma::pays_forward},
+    {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
 };
 constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
+    {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad, Wgmma::pays_dgrad},
+    {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
 };
 constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
+    {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad, Wgmma::pays_wgrad},
+    {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
 };
 
 }  // namespace

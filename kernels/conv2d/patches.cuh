@@ -14,6 +14,7 @@ struct PatchShape {
   int h, w, c;            // of the image
   Divisor rows, columns;  // of the result
   int row, column, step;
+  int tap_rows;
   Divisor tap_columns, channels;  // of a group
   int dilation;
 };
@@ -84,6 +85,7 @@ struct Filters {
   static constexpr Along kAlong = Along::outer;
   const T* x;
   int64_t group, filter, row, column;  // elements from one to the next
+  int filters, tap_rows;               // of all groups
   Divisor tap_columns, channels;
 
   __device__ const T* outer(int g, int i) const { return x + g * group + i; }

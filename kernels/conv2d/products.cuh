@@ -22,6 +22,7 @@ inline PatchShape forward_patches(const Conv2dParams& p) {
           .row = int(-p.padding),
           .column = int(-p.padding),
           .step = int(p.stride),
+          .tap_rows = int(p.kh),
           .tap_columns = Divisor(p.kw),
           .channels = Divisor(p.c_in / p.groups),
           .dilation = int(p.dilation)};
@@ -62,6 +63,7 @@ void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const Conv2dPar
                                .row = rows.origin,
                                .column = columns.origin,
                                .step = 1,
+                               .tap_rows = rows.taps,
                                .tap_columns = Divisor(columns.taps),
                                .channels = Divisor(co),
                                .dilation = -rows.dilation};
@@ -72,8 +74,8 @@ void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const Conv2dPar
           .n = index_32(ci),
           .k = index_32(int64_t{rows.taps} * columns.taps * co),
           .a = {dy, patches},
-          .b = {first_tap, co * p.kh * p.kw * ci, p.kh * p.kw * ci, rows.step * p.kw * ci, columns.step * ci, Divisor(columns.taps),
-                Divisor(co)},
+          .b = {first_tap, co * p.kh * p.kw * ci, p.kh * p.kw * ci, rows.step * p.kw * ci, columns.step * ci, int(p.c_out),
+                rows.taps, Divisor(columns.taps), Divisor(co)},
           .c = dx,
           .row = {p.h, p.w, p.c_in, Divisor(rows.count), Divisor(columns.count), rows.first, columns.first, int(p.stride), int(ci)},
           .vectors = is_aligned_16(dx) && ci % kVector<T> == 0});

@@ -158,7 +158,9 @@ __global__ void __launch_bounds__(2 * kTile, kTile == 64 ? 2 : 1) product_v6_mma
       auto& all = *reinterpret_cast<ColumnSumsSmem<kTile, kSlots>*>(tiles);
       static_assert(sizeof all <= M::kShared);
       all.keep(slot, column, sums);
-      all.store(p, g, corner.m, corner.n, M::kThreads);
+      __syncthreads();
+      all.store(p, g, corner.m, corner.n, int(threadIdx.x), M::kThreads);
+      __syncthreads();
     }
   }
 }

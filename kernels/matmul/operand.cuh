@@ -151,8 +151,8 @@ struct ColumnSums {
   }
 };
 
-// Shared memory in which the threads that share columns of a tile, one a slot, meet: keep() each, then store() all. The
-// order of the additions is that of the slots.
+// Shared memory in which the threads that share columns of a tile, one a slot, meet: keep(), a barrier, store(). The order of
+// the additions is that of the slots.
 template <int kTile, int kSlots>
 struct ColumnSumsSmem {
   float v[kSlots][2][kTile];
@@ -163,16 +163,14 @@ struct ColumnSumsSmem {
     for (int e = 0; e < kWidth; ++e) v[slot][0][column + e] = s.sum[e], v[slot][1][column + e] = s.square[e];
   }
   template <class P>
-  __device__ void store(const P& p, int g, int m0, int n0, int threads) const {
-    __syncthreads();
-    for (int i = int(threadIdx.x); i < 2 * kTile; i += threads) {
+  __device__ void store(const P& p, int g, int m0, int n0, int thread, int threads) const {
+    for (int i = thread; i < 2 * kTile; i += threads) {
       const int which = i / kTile, column = i % kTile;
       if (n0 + column >= p.n) continue;
       float total = 0;
       for (int slot = 0; slot < kSlots; ++slot) total += v[slot][which][column];
       p.tile_sums[((int64_t(m0 / kTile) * 2 + which) * p.groups + g) * p.n + n0 + column] = total;
     }
-    __syncthreads();
   }
 };
 

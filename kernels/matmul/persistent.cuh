@@ -234,10 +234,10 @@ void with_tile(const MatmulParams& shape, int largest, F f) {
   else f.template operator()<128>();
 }
 
-// More than one row of tiles for a pair of blocks, and k in one part.
+// More than one row of tiles for a pair of blocks, and k in one part. Sums for a batch normalisation are not made here.
 inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
-  return fits_wgmma(p) && s.m > kTileM && part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split) >= s.k;
+  return fits_wgmma(p) && !p.statistics && s.m > kTileM && part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split) >= s.k;
 }
 
 // The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.

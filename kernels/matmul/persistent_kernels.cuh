@@ -13,7 +13,7 @@ struct AlignedMaps {
   static constexpr bool kResidual = kA == Along::k && kB == Along::k && kBoxesOf<kTileN> == kTileN / 64;
 
   __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int g) const {
-    load_operand<kA, kTileM>(tile, m, k, g, [&](BFloat16* to, auto... at) { tma_load(to, a, full, at...); });
+    load_tile<kTileM>(Lines<BFloat16, kA>{}, tile, m, k, g, a, full);
   }
   __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
     load_half<kB, kTileN>(tile, n, k, g, rank, [&](BFloat16* to, auto... at) { tma_load_multicast(to, b, full, 3, at...); });
@@ -38,10 +38,9 @@ void run_v8(Context& context, const P& p, const MatmulParams& shape) {
                      x, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
                : TensorMap{};
   };
-  run_persistent<kTileN>(
-      context, p, shape,
-      Maps{operand_map<decltype(p.a), kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups), like_c(p.c),
-           like_c(Maps::kResidual ? p.residual : nullptr)});
+  run_persistent<kTileN>(context, p, shape,
+                         Maps{operand_map<kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups), like_c(p.c),
+                              like_c(Maps::kResidual ? p.residual : nullptr)});
 }
 
 }  // namespace

@@ -72,6 +72,17 @@ void sum_parts(Context& context, const P& p, int parts) {
   launch(sum_parts_v1<P>, dim3(unsigned(ceil_div(vectors, across))), dim3(unsigned(across), unsigned(lanes)), 0, context, p, parts);
 }
 
+// run(p) of a product in one part, and what its tiles of `tile` rows keep of the statistics added up.
+template <class P, class Run>
+void with_statistics(Context& context, P p, int tile, Run run) {
+  if (!p.statistics) return run(p);
+  const int64_t rows = ceil_div(p.m, tile), sums = 2 * int64_t(p.groups) * p.n;
+  const auto tile_sums = device_scratch<float>(context, size_t(rows * sums));
+  p.tile_sums = tile_sums.get();
+  run(p);
+  sum_columns(context, 1, rows, sums, PartialTerm<1>{tile_sums.get(), rows, sums}, StorePartial<1>{p.statistics, sums});
+}
+
 // A tile along x, a part of k along y, a group along z.
 template <class P>
 void launch_product(Context& context, void (*kernel)(P), int threads, size_t shared_bytes, P p, const Cut& cut) {
@@ -79,14 +90,9 @@ void launch_product(Context& context, void (*kernel)(P), int threads, size_t sha
   const dim3 grid(unsigned(ceil_div(p.m, cut.tile) * ceil_div(p.n, cut.tile)), unsigned(cut.parts),
                   unsigned(p.groups < kMaxGroups ? p.groups : kMaxGroups));
   p.k_part = cut.k_part;
-  if (p.statistics) {  // of products in one part: rows of a forward pass
-    const int64_t rows = ceil_div(p.m, cut.tile), sums = 2 * int64_t(p.groups) * p.n;
-    const auto tile_sums = device_scratch<float>(context, size_t(rows * sums));
-    p.tile_sums = tile_sums.get();
-    launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
-    return sum_columns(context, 1, rows, sums, PartialTerm<1>{tile_sums.get(), rows, sums}, StorePartial<1>{p.statistics, sums});
-  }
-  if (cut.parts == 1) return launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);
+  if (cut.parts == 1)
+    return with_statistics(context, p, cut.tile,
+                           [&](const P& q) { launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, q); });
   const auto partial = device_scratch<float>(context, size_t(cut.parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
   p.partial = partial.get();
   launch(kernel, grid, dim3(unsigned(threads)), shared_bytes, context, p);

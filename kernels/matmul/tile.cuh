@@ -66,7 +66,9 @@ __global__ void __launch_bounds__(kThreads, 2) tile_product_v1(P p) {
       static_assert(sizeof all <= sizeof s);
 #pragma unroll
       for (int j = 0; j < 4; ++j) all.keep(ty, tx + 16 * j, sums[j]);
-      all.store(p, g, corner.m, corner.n, kThreads);
+      __syncthreads();
+      all.store(p, g, corner.m, corner.n, int(threadIdx.x), kThreads);
+      __syncthreads();
     }
   }
 }

@@ -104,7 +104,9 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 :
       static_assert(sizeof all <= sizeof s);
 #pragma unroll
       for (int half = 0; half < V::kPer / 4; ++half) all.keep(ty, half * (kTile / 2) + 4 * tx, sums[half]);
-      all.store(p, g, corner.m, corner.n, V::kThreads);
+      __syncthreads();
+      all.store(p, g, corner.m, corner.n, int(threadIdx.x), V::kThreads);
+      __syncthreads();
     }
   }
 }

@@ -1,10 +1,9 @@
 // The tensor-core loop of Hopper: tiles brought by TMA into a ring of shared memory, multiplied by wgmma straight from there; bf16
 // tensors, or fp32 tensors along k, of which wgmma sees the upper 19 bits (tf32, cut). What versions 7 and 8 share.
 //
-//   ring       slots of a tile of a, 128 by 128 bytes of k, and one of b, kTileN by 128 bytes. Two mbarriers a slot: `full`
-//   ends its phase when
-//              the bytes have come, `empty` when every warp that reads it is done. One thread fills, 256 multiply; nobody else
-//              waits
+//   ring       slots of a tile of a, 128 by 128 bytes of k, and one of b, kTileN by 128 bytes. Two mbarriers a slot: `full` ends
+//              its phase when the bytes have come, `empty` when every warp that reads it is done. One thread fills, 256
+//              multiply; nobody else waits
 //   operands   tiles lie as in memory, lines along k or along m (n): the descriptor of wgmma transposes for free. 128-byte lines,
 //              swizzled by TMA so that eight lines of one chunk lie in eight groups of banks
 //   edges      what lies outside of a matrix TMA fills with zeros; its bytes count like others
@@ -41,11 +40,10 @@ template <Along kAlong>
 constexpr Major kMajor = kAlong == Along::k ? Major::k : Major::mn;
 
 // An operand of `outers` by k of each group, in boxes of kRows by a line of k: one box of kRows lines, or one for each line of the
-// outer index.
-template <class Operand, int kRows>
-TensorMap operand_map(const Operand& o, int outers, int k, int groups) {
-  using T = typename Operand::Element;
-  constexpr bool kAlongK = Operand::kAlong == Along::k;
+// outer index. Operands of other kinds (kernels/conv2d/wgmma_kernels.cuh) bring overloads of operand_map and load_tile.
+template <int kRows, class T, Along kAlong>
+TensorMap operand_map(const Lines<T, kAlong>& o, int outers, int k, int groups) {
+  constexpr bool kAlongK = kAlong == Along::k;
   constexpr int64_t kBytes = sizeof(T);
   return tensor_map(TiledTensor{o.x,
                                 dtype_of<T>,
@@ -55,14 +53,14 @@ TensorMap operand_map(const Operand& o, int outers, int k, int groups) {
                                 {kPerLine<T>, kAlongK ? kRows : kPerLine<T>, 1},
                                 Swizzle::b128});
 }
-template <Along kAlong, int kRows, class T, class Load>
-__device__ void load_operand(T* tile, int outer, int k, int g, Load load) {
+template <int kRows, class T, Along kAlong>
+__device__ void load_tile(const Lines<T, kAlong>&, T* tile, int outer, int k, int g, const TensorMap& map, uint64_t* full) {
   constexpr int kLength = kPerLine<T>;
   if constexpr (kAlong == Along::k) {
-    load(tile, k, outer, g);
+    tma_load(tile, map, full, k, outer, g);
   } else {
 #pragma unroll
-    for (int i = 0; i < kRows / kLength; ++i) load(tile + i * kLength * kLength, outer + kLength * i, k, g);
+    for (int i = 0; i < kRows / kLength; ++i) tma_load(tile + i * kLength * kLength, map, full, outer + kLength * i, k, g);
   }
 }
 
@@ -118,11 +116,12 @@ int part_of_k(int64_t groups, int64_t m, int64_t n, int64_t k, SplitK split) {
   return int(ceil_div(ceil_div(k, std::clamp<int64_t>(2 * kFill / tiles, 1, most)), kDepth)) * kDepth;
 }
 
-// Half of a tile at least: for less, version 6 has smaller ones. Sums for a batch normalisation are not made here.
+// Half of a tile at least: for less, version 6 has smaller ones. Sums for a batch normalisation are made of whole vectors.
 template <class T>
 bool fits_wgmma(const MatrixProduct<T>& p) {
   const MatmulParams& s = p.shape;
-  return !p.statistics && s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
+  const bool sums = !p.statistics || (aligned_16(p.c, p.residual) && s.n % kVector<T> == 0);
+  return sums && s.m >= 64 && s.n >= 64 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups && device_is_hopper();
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Every version of linear, conv2d and depthwise_conv2d on emu, f32 and bf16, in a random schedule, on small integers: products and
+// Every version of linear, conv2d and depthwise_conv2d on emu, f32 and bf16, in random schedules, on small integers: products and
 // sums are exact in every type, so the result is the oracle's to the last bit. Shapes cross the edges of every tile.
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -61,9 +61,10 @@ std::vector<std::vector<float>> results(Context& context, Op op, Pass pass, Back
   return all;
 }
 
-// How many versions ran, of all passes, from version `first` on.
+// How many versions ran, of all passes, from version `first` on; in so many schedules.
 template <class T, template <class> class Forward, template <class> class Dgrad, template <class> class Wgrad, class Params>
-int check_in(Op op, std::span<const Pass> passes, int first, const std::string& shape, const Sizes& s, const Params& p) {
+int check_in(Op op, std::span<const Pass> passes, int first, const std::string& shape, const Sizes& s, const Params& p,
+             uint64_t schedules = 1) {
   int ran = 0;
   for (Pass pass : passes) {
     Context context(1);
@@ -74,9 +75,9 @@ int check_in(Op op, std::span<const Pass> passes, int first, const std::string& 
       if (version.number < first) continue;
       INFO(name(op), " ", name(pass), " ", shape, " ", name(dtype_of<T>), " version ", version.number);
       context.set_version(op, version.number);
-      emu::options().seed = 1;
       try {
-        CHECK(results<T, Forward, Dgrad, Wgrad>(context, op, pass, Backend::emu, s, p) == expected);
+        for (emu::options().seed = 1; emu::options().seed <= schedules; ++emu::options().seed)
+          CHECK(results<T, Forward, Dgrad, Wgrad>(context, op, pass, Backend::emu, s, p) == expected);
         ++ran;
       } catch (const ConfigError& e) {
         CHECK_MESSAGE(version.number > 1, e.what());  // does not accept the shape
@@ -96,19 +97,23 @@ void check_linear(const LinearParams& p, int f32, int bf16) {
   CHECK(check_in<BFloat16, LinearForward, LinearDgrad, LinearWgrad>(Op::linear, passes(Op::linear), 1, shape, s, p) >= bf16);
 }
 
-// f32, bf16: at least how many versions accept the shape, of all passes together.
-void check_conv(Op op, std::span<const Pass> passes, const Conv2dParams& p, int f32, int bf16, int first = 1) {
+// f32, bf16: at least how many versions accept the shape, of all passes together. Returns how many do in bf16.
+int check_conv(Op op, std::span<const Pass> passes, const Conv2dParams& p, int f32, int bf16, int first = 1,
+               uint64_t schedules = 1) {
   const int64_t weight = p.c_out * p.kh * p.kw * (p.c_in / p.groups), pixels = p.n * p.out_h() * p.out_w();
   const Sizes s{p.n * p.h * p.w * p.c_in, weight, pixels * p.c_out, p.c_out};
   const std::string shape = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} dilation={} groups={}", p.n, p.h,
                                         p.w, p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.dilation, p.groups);
+  int ran;
   if (op == Op::conv2d) {
     CHECK(check_in<float, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= f32);
-    CHECK(check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= bf16);
+    ran = check_in<BFloat16, Conv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p, schedules);
   } else {
     CHECK(check_in<float, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= f32);
-    CHECK(check_in<BFloat16, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p) >= bf16);
+    ran = check_in<BFloat16, DepthwiseConv2dForward, Conv2dDgrad, Conv2dWgrad>(op, passes, first, shape, s, p);
   }
+  CHECK(ran >= bf16);
+  return ran;
 }
 
 constexpr Activation kRelu = Activation::relu;
@@ -127,23 +132,44 @@ TEST_CASE("products linear") {
 TEST_CASE("products conv2d") {
   const auto check = [](const Conv2dParams& p, int f32, int bf16) { check_conv(Op::conv2d, passes(Op::conv2d), p, f32, bf16); };
   check({1, 1, 1, 8, 8, 1, 1}, 9, 6);                        // one pixel
-  check({1, 1, 1, 8, 8, 3, 3, 1, 1}, 9, 6);                  // that one tap of nine meets
-  check({2, 7, 5, 16, 24, 3, 3, 1, 1, 1, 1, kRelu}, 9, 6);   //
-  check({1, 9, 8, 16, 8, 3, 2, 2, 1}, 9, 6);                 // stride
+  check({1, 1, 1, 8, 8, 3, 3, 1, 1}, 9, 9);                  // that one tap of nine meets
+  check({2, 7, 5, 16, 24, 3, 3, 1, 1, 1, 1, kRelu}, 9, 9);   //
+  check({1, 9, 8, 16, 8, 3, 2, 2, 1}, 9, 9);                 // stride
   check({1, 9, 7, 16, 32, 3, 3, 2, 1, 1, 2, kRelu}, 9, 6);   // and groups
-  check({1, 11, 13, 8, 8, 3, 3, 3, 2, 2}, 9, 6);             // stride and dilation without a common factor
-  check({1, 12, 11, 8, 16, 3, 3, 2, 2, 2}, 9, 6);            // with one: pixels that no tap meets
-  check({1, 5, 6, 8, 16, 3, 3, 1, 5}, 9, 6);                 // padding larger than the kernel
-  check({2, 7, 7, 8, 8, 7, 7}, 9, 6);                        // kernel as large as the image
-  check({1, 4, 3, 8, 8, 2, 2, 5, 1}, 9, 6);                  // stride larger than kernel and image
+  check({1, 11, 13, 8, 8, 3, 3, 3, 2, 2}, 9, 9);             // stride and dilation without a common factor
+  check({1, 12, 11, 8, 16, 3, 3, 2, 2, 2}, 9, 9);            // with one: pixels that no tap meets
+  check({1, 5, 6, 8, 16, 3, 3, 1, 5}, 9, 9);                 // padding larger than the kernel
+  check({2, 7, 7, 8, 8, 7, 7}, 9, 9);                        // kernel as large as the image
+  check({1, 4, 3, 8, 8, 2, 2, 5, 1}, 9, 9);                  // stride larger than kernel and image
   check({2, 6, 5, 16, 24, 1, 1}, 9, 6);                      // a product of matrices
-  check({1, 6, 5, 16, 8, 1, 1, 2}, 9, 6);                    // no longer one
+  check({1, 6, 5, 16, 8, 1, 1, 2}, 9, 9);                    // no longer one
   check({1, 12, 12, 3, 16, 7, 7, 2, 3}, 7, 5);               // a stem
   check({1, 6, 6, 12, 20, 3, 3, 1, 1}, 9, 4);                // units of four, not of eight
   check({1, 5, 5, 5, 7, 3, 3, 1, 1}, 5, 4);                  // primes
   check({1, 3, 3, 6, 4, 3, 3, 1, 1, 1, 2}, 3, 3);            // groups of three
-  check({1, 18, 20, 8, 72, 1, 1, 1, 0, 1, 1, kRelu}, 9, 6);  // several tiles
-  check({2, 24, 23, 8, 8, 3, 3, 1, 1}, 9, 6);                // parts of k in wgrad
+  check({1, 18, 20, 8, 72, 1, 1, 1, 0, 1, 1, kRelu}, 9, 7);  // several tiles
+  check({2, 24, 23, 8, 8, 3, 3, 1, 1}, 9, 9);                // parts of k in wgrad
+}
+
+// What Hopper's versions cut into boxes of 64 channels and 64 or 128 pixels.
+TEST_CASE("products conv2d hopper") {
+  const auto check = [](const Conv2dParams& p, int bf16) {
+    CHECK(check_conv(Op::conv2d, passes(Op::conv2d), p, 0, bf16, 7, 3) == bf16);
+  };
+  check({1, 5, 6, 64, 64, 3, 3, 1, 1, 1, 1, kRelu}, 3);   //
+  check({9, 5, 4, 64, 64, 3, 3, 1, 1}, 3);                // images that begin within tiles
+  check({2, 9, 11, 64, 136, 3, 3, 2, 1}, 3);              // stride, edges of tiles
+  check({1, 6, 7, 64, 64, 2, 2, 3, 1}, 3);                // pixels that no tap meets
+  check({3, 7, 5, 40, 72, 2, 3, 1, 1, 1, 1, kRelu}, 3);   // channels that are filled up
+  check({1, 13, 11, 72, 80, 3, 3, 2, 2, 2}, 3);           // two tiles of channels a tap; dilation
+  check({1, 7, 6, 128, 128, 3, 2, 1, 2, 2, 2}, 3);        // groups
+  check({1, 7, 6, 128, 48, 3, 3, 1, 1, 1, 2, kRelu}, 2);  // not dgrad: a group has less channels than a box
+  check({1, 4, 5, 64, 8, 3, 3, 1, 5}, 3);                 // padding larger than the kernel
+  check({1, 5, 5, 64, 64, 5, 5}, 3);                      // kernel as large as the image
+  check({1, 8, 9, 64, 72, 1, 1, 1, 1}, 3);                // a product of matrices, but for the padding
+  check({3, 8, 9, 72, 64, 1, 1, 1, 0, 1, 1, kRelu}, 4);   // and without
+  check({1, 5, 4, 64, 12, 3, 3, 1, 1}, 0);                // statistics of whole vectors only
+  check({1, 20, 20, 64, 64, 3, 3, 9, 1}, 0);              // steps beyond what a map can say
 }
 
 // As many products as fill a GPU with tiles of 128 x 128.

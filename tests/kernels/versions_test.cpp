@@ -90,3 +90,21 @@ TEST_CASE("versions: what runs is what was asked for") {
   context.set_version(Op::linear, 1);
   CHECK(context.version(Op::linear) == 1);
 }
+
+TEST_CASE("versions: what does not pay runs by request") {
+  static int ran = 0;
+  constexpr Rung<void(Context&, int)> ladder[] = {
+      {{1, "plain"}, accepts_all, [](Context&, int) { ran = 1; }},
+      {{2, "tiles"}, [](int n) { return n >= 10; }, [](Context&, int) { ran = 2; }, [](int n) { return n >= 100; }},
+  };
+  Context context(1);
+  const auto run = [&](int requested, int n) {
+    context.set_version(Op::sgd, requested);
+    run_version(Op::sgd, ladder, context, n);
+    return ran;
+  };
+  CHECK(run(0, 99) == 1);
+  CHECK(run(0, 100) == 2);
+  CHECK(run(2, 10) == 2);
+  CHECK_THROWS_AS(run(2, 9), ConfigError);
+}

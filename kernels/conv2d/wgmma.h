@@ -1,0 +1,19 @@
+// Version 7 of conv2d (wgmma_kernels.cuh), Hopper: convolutions that are no product of matrices as they lie in memory.
+#pragma once
+#include "kernels/common/half.h"
+#include "kernels/common/simt.h"
+#include "kernels/conv2d/conv2d.h"
+
+namespace graft::GRAFT_GPU {
+
+// Whether TMA finds the patches; tensors at multiples of 16 bytes.
+bool supports_wgmma(const Conv2dParams&, Pass);
+bool pays_wgmma(const Conv2dParams&, Pass);
+// statistics: y and residual at multiples of 16 bytes, channels of a group in units of 16.
+void wgmma_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
+                   const BFloat16* residual, const Conv2dParams&);
+// Leaves out the pixels that no tap meets.
+void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const Conv2dParams&);
+void wgmma_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);
+
+}  // namespace graft::GRAFT_GPU
