@@ -16,23 +16,24 @@ void run_tma_load(Context& context, uint32_t* out, const uint32_t* in) {
   launch(load_box<3, false>, 1, 64, kBytes, context, reinterpret_cast<float*>(out), map, kWidth * 12 * 4, 40 - kWidth / 2, -1, 4, 0,
          0, 0, 0);
 }
-// Patches of images of 2 x 5 x 6 x 16, a filter of 3 x 2, padding 1.
-template <Swizzle kSwizzle, int kStride, int kDilation>
+// Patches of images of 2 x 5 x 6 x 16 floats or x 72 of bf16, a filter of 3 x 2, padding 1; partly channels beyond the last.
+template <Swizzle kSwizzle, int kStride, int kDilation, class T = float>
 void run_tma_im2col(Context& context, uint32_t* out, const uint32_t* in) {
-  constexpr int kChannels = kSwizzle == Swizzle::none ? 12 : swizzle_bytes(kSwizzle) / 4;
+  constexpr int kBytesOf = int(sizeof(T)), kSize = kBytesOf == 4 ? 16 : 72, kPixels = 20;
+  constexpr int kChannels = kSwizzle == Swizzle::none ? 12 : swizzle_bytes(kSwizzle) / kBytesOf;
   const TensorMap map = tensor_map(Im2colTensor{in,
-                                                DType::f32,
+                                                dtype_of<T>,
                                                 4,
-                                                {16, 6, 5, 2},
-                                                {64, 384, 1920},
+                                                {kSize, 6, 5, 2},
+                                                {kSize * kBytesOf, 6 * kSize * kBytesOf, 30 * kSize * kBytesOf},
                                                 {-1, -1},
                                                 {1 - kDilation, 1 - 2 * kDilation},
                                                 kChannels,
-                                                20,
+                                                kPixels,
                                                 kSwizzle,
                                                 {1, kStride, kStride, 1}});
-  launch(load_box<4, true>, 1, 32, kBytes, context, reinterpret_cast<float*>(out), map, 20 * kChannels * 4, 8, 2 * kStride - 1,
-         kStride - 1, 0, 0, kDilation, 2 * kDilation);
+  launch(load_box<4, true>, 1, 32, kBytes, context, reinterpret_cast<float*>(out), map, kPixels * kChannels * kBytesOf,
+         32 / kBytesOf, 2 * kStride - 1, kStride - 1, 0, 0, kDilation, 2 * kDilation);
 }
 TensorMap floats_32x64(const uint32_t* p) { return tensor_map(TiledTensor{p, DType::f32, 2, {64, 32}, {256}, {32, 8}}); }
 void run_tma_store(Context& context, uint32_t* out, const uint32_t* in) {
@@ -72,6 +73,8 @@ std::span<const Wrapper> conformance_hopper_wrappers() {
       {"tma im2col", 960, 240, Fill::bits, 0, run_tma_im2col<Swizzle::none, 1, 1>},
       {"tma im2col stride 2", 960, 240, Fill::bits, 0, run_tma_im2col<Swizzle::none, 2, 1>},
       {"tma im2col dilation 2, b32", 960, 160, Fill::bits, 0, run_tma_im2col<Swizzle::b32, 1, 2>},
+      {"tma im2col bf16, b128", 2160, 640, Fill::bits, 0, run_tma_im2col<Swizzle::b128, 1, 1, BFloat16>},
+      {"tma im2col bf16 stride 2, b128", 2160, 640, Fill::bits, 0, run_tma_im2col<Swizzle::b128, 2, 1, BFloat16>},
       {"tma store", 2048, 2048, Fill::floats, 0, run_tma_store},
       {"tma multicast", 2048, 2048, Fill::floats, 0, run_multicast},
       wgmma_of<BFloat16, k, k, 64, Swizzle::b128>("wgmma bf16 k k b128", Fill::bf16),
