@@ -18,6 +18,8 @@
 //   mma_bf16, mma_f16, mma_tf32            d += a b, fp32 sums. Products are exact; how their sum is rounded is not documented
 //   to_tf32(x)                             nearest of 11 significant bits, ties away from zero; mma_tf32 itself cuts
 //   pack_bf16(low, high)                   round to nearest even
+//   whole(p)                               p, an address in global memory that the compiler keeps as one value, not as the terms of
+//                                          its sum: fewer registers live through a loop; no instruction
 //   exp2_fast(x)                           2^x within 2 units of 2^-23, denormal results are zeros
 #pragma once
 #include "kernels/common/half.h"
@@ -31,6 +33,12 @@ namespace graft::cuda {
 
 __device__ inline unsigned shared_address(const void* p) { return unsigned(__cvta_generic_to_shared(p)); }
 
+template <class T>
+__device__ inline const T* whole(const T* p) {
+  asm("" : "+l"(p));
+  __builtin_assume(__isGlobal(p));  // which it no longer knows
+  return p;
+}
 __device__ inline void copy_async_16(void* shared, const void* global, bool inside = true) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(inside ? 16 : 0)
                : "memory");

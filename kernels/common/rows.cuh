@@ -36,9 +36,9 @@ struct RowRegisters {
   static_assert(kValues % kWidth == 0);
   float v[kPieces][kWidth];
 
-  static __device__ int64_t column(int piece) { return int64_t(piece * Team::kSize + Team::thread()) * kWidth; }
+  static __device__ int column(int piece) { return (piece * Team::kSize + Team::thread()) * kWidth; }
   // cols a multiple of kWidth; what lies beyond is `fill`.
-  __device__ void read(const T* row, int64_t cols, float fill) {
+  __device__ void read(const T* row, int cols, float fill) {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {
       if (column(i) < cols) {
@@ -49,7 +49,7 @@ struct RowRegisters {
       }
     }
   }
-  __device__ void write(T* row, int64_t cols) const {
+  __device__ void write(T* row, int cols) const {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i)
       if (column(i) < cols) store<kWidth>(row + column(i), v[i]);

@@ -9,6 +9,8 @@
 // |                  | those that are summed in 64s where groups > 1  | matmul does not know that they are none of a matrix   |
 // | v8 persistent    | 1 x 1 with stride 1, as matmul's v8            | nothing new: a product of matrices                    |
 //
+// v7 and v8: emulated only, no GPU has run them yet.
+//
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
 // up the channels of a stem with zeros (forward and wgrad, channels.cuh). Forward adds bias and residual, computes relu and sums

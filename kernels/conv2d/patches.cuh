@@ -38,7 +38,7 @@ struct Patches {
   __device__ Pixel pixel(int i, int channel) const {
     const int line = s.columns.quotient(i), n = s.rows.quotient(line);
     const int row = s.row + s.rows.remainder(line) * s.step, column = s.column + s.columns.remainder(i) * s.step;
-    return {x + ((int64_t(n) * s.h + row) * s.w + column) * s.c + channel, row, column};
+    return {whole(x + ((int64_t(n) * s.h + row) * s.w + column) * s.c + channel), row, column};
   }
   __device__ Tap tap(int i, int channel) const {
     const int t = s.channels.quotient(i);
@@ -53,11 +53,12 @@ struct Patches {
     if constexpr (kTaps == Along::k) return tap(i, 0);
     else return pixel(i, 0);
   }
-  __device__ const T* at(const Pixel& p, const Tap& t) const {
-    const bool inside = unsigned(p.row + t.row) < unsigned(s.h) && unsigned(p.column + t.column) < unsigned(s.w);
-    return inside ? p.corner + t.offset : nullptr;
-  }
+  __device__ const T* at(const Pixel& p, const Tap& t) const { return p.corner + t.offset; }
   __device__ const T* at(const Tap& t, const Pixel& p) const { return at(p, t); }
+  __device__ bool inside(const Pixel& p, const Tap& t) const {
+    return unsigned(p.row + t.row) < unsigned(s.h) && unsigned(p.column + t.column) < unsigned(s.w);
+  }
+  __device__ bool inside(const Tap& t, const Pixel& p) const { return inside(p, t); }
 };
 
 // Those taps of a dimension that one residue class of input pixels meets when the stride leaves out the others:
@@ -84,26 +85,27 @@ struct Filters {
   using Element = T;
   static constexpr Along kAlong = Along::outer;
   const T* x;
-  int64_t group, filter, row, column;  // elements from one to the next
-  int filters, tap_rows;               // of all groups
+  int group, filter, row, column;  // elements from one to the next
+  int filters, tap_rows;           // of all groups
   Divisor tap_columns, channels;
 
   __device__ const T* outer(int g, int i) const { return x + g * group + i; }
-  __device__ int64_t k(int i) const {
+  __device__ int k(int i) const {
     const int t = channels.quotient(i);
     return channels.remainder(i) * filter + tap_columns.quotient(t) * row + tap_columns.remainder(t) * column;
   }
-  __device__ const T* at(const T* outer, int64_t k) const { return outer + k; }
+  __device__ const T* at(const T* outer, int k) const { return outer + k; }
+  static __device__ bool inside(const T*, int) { return true; }
 };
 
 // The rows of dx that belong to one residue class in each dimension.
 struct PixelRows {
-  int64_t h, w, c;        // of dx
+  int h, w, c;            // of dx
   Divisor rows, columns;  // of the class
   int row, column, step, group;
   __device__ int64_t operator()(int g, int i) const {
     const int line = columns.quotient(i), n = rows.quotient(line);
-    return ((n * h + row + rows.remainder(line) * step) * w + column + columns.remainder(i) * step) * c + g * group;
+    return ((int64_t{n} * h + row + rows.remainder(line) * step) * w + column + columns.remainder(i) * step) * c + g * group;
   }
 };
 

@@ -74,10 +74,11 @@ void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const Conv2dPar
           .n = index_32(ci),
           .k = index_32(int64_t{rows.taps} * columns.taps * co),
           .a = {dy, patches},
-          .b = {first_tap, co * p.kh * p.kw * ci, p.kh * p.kw * ci, rows.step * p.kw * ci, columns.step * ci, int(p.c_out),
-                rows.taps, Divisor(columns.taps), Divisor(co)},
+          .b = {first_tap, index_32(co * p.kh * p.kw * ci), int(p.kh * p.kw * ci), int(rows.step * p.kw * ci),
+                int(columns.step * ci), int(p.c_out), rows.taps, Divisor(columns.taps), Divisor(co)},
           .c = dx,
-          .row = {p.h, p.w, p.c_in, Divisor(rows.count), Divisor(columns.count), rows.first, columns.first, int(p.stride), int(ci)},
+          .row = {int(p.h), int(p.w), int(p.c_in), Divisor(rows.count), Divisor(columns.count), rows.first, columns.first,
+                  int(p.stride), int(ci)},
           .vectors = is_aligned_16(dx) && ci % kVector<T> == 0});
     }
 }

@@ -62,7 +62,7 @@ TensorMap operand_map(const Filters<BFloat16>& o, int outers, int, int) {
                                 .dtype = DType::bf16,
                                 .rank = 4,
                                 .size = {outers, o.tap_columns.divisor(), o.tap_rows, o.filters},
-                                .stride = {2 * o.column, 2 * o.row, 2 * o.filter},
+                                .stride = {2 * int64_t{o.column}, 2 * int64_t{o.row}, 2 * int64_t{o.filter}},
                                 .box = {kUnit, 1, 1, kUnit},
                                 .swizzle = Swizzle::b128});
 }

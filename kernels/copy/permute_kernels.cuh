@@ -45,36 +45,49 @@ int adjacent_axis(const PermuteParams& p) {
   return -1;
 }
 
-// A block moves the tile [rows of y's axis `down`] x [columns of y's last axis] of one setting of the other axes.
+// A block moves the tile [rows of y's axis `down`] x [columns of y's last axis] of one setting of the other axes: place by place
+// along each axis, one on an axis in steps of so many elements of x and of y; the two axes of a tile in places of 32.
+struct PermuteTiles {
+  unsigned places[kAxes];
+  int64_t from[kAxes], to[kAxes];
+  int64_t rows, columns, blocks = 1, x_stride, y_stride = 1;
+  int down;
+
+  PermuteTiles(const PermuteParams& p, int down_axis)
+      : rows(p.dims[size_t(down_axis)]), columns(p.dims[kLast]), x_stride(p.strides[kLast]), down(down_axis) {
+    int64_t step = 1;
+    for (int d = kLast; d >= 0; --d) {
+      const int64_t size = p.dims[size_t(d)], place = d == kLast || d == down ? kTile : 1;
+      places[d] = unsigned(ceil_div(size, place)), from[d] = place * p.strides[size_t(d)], to[d] = place * step;
+      blocks *= places[d];
+      if (d == down) y_stride = step;
+      step *= size;
+    }
+  }
+};
 template <class T>
-__global__ void __launch_bounds__(kThreads) permute_v2(T* y, const T* x, PermuteAxes axes, int down, int64_t y_stride) {
+__global__ void __launch_bounds__(kThreads) permute_v2(T* y, const T* x, PermuteTiles tiles) {
   struct Smem {
     T v[kTile][kTile + 2 / int(sizeof(T) / 2)];  // one word more: neither side hits one bank twice
   };
   auto& s = shared<Smem>();
-  int64_t block = blockIdx.x, from = 0, to = 0, step = 1, row = 0, column = 0;
+  unsigned block = blockIdx.x;
+  int64_t from = 0, to = 0, rows = tiles.rows, columns = tiles.columns;
 #pragma unroll
   for (int d = kLast; d >= 0; --d) {
-    const bool tiled = d == kLast || d == down;
-    const int64_t places = tiled ? ceil_div(axes.dims[d], kTile) : axes.dims[d], at = block % places * (tiled ? kTile : 1);
-    block /= places;
-    if (d == kLast) column = at;
-    if (d == down) row = at;
-    from += at * axes.strides[d];
-    to += at * step;
-    step *= axes.dims[d];
+    const unsigned at = block % tiles.places[d];
+    block /= tiles.places[d];
+    if (d == kLast) columns -= int64_t{kTile} * at;
+    if (d == tiles.down) rows -= int64_t{kTile} * at;
+    from += at * tiles.from[d];
+    to += at * tiles.to[d];
   }
-  int64_t rows = 0;
-#pragma unroll
-  for (int d = 0; d < kLast; ++d)
-    if (d == down) rows = axes.dims[d] - row;
-  const int64_t columns = axes.dims[kLast] - column, x_stride = axes.strides[kLast];
   const int lane = int(threadIdx.x) % kTile, warp = int(threadIdx.x) / kTile;
   for (int c = warp; c < kTile; c += kThreads / kTile)
-    if (c < columns && lane < rows) s.v[c][lane] = x[from + c * x_stride + lane];
+    if (c < columns && lane < rows) s.v[c][lane] = x[from + c * tiles.x_stride + lane];
   __syncthreads();
   for (int r = warp; r < kTile; r += kThreads / kTile)
-    if (r < rows && lane < columns) y[to + r * y_stride + lane] = s.v[lane][r];
+    if (r < rows && lane < columns) y[to + r * tiles.y_stride + lane] = s.v[lane][r];
 }
 
 template <class T>
@@ -89,16 +102,10 @@ bool supports_v2(T*, const T*, const PermuteParams& p) {
 }
 template <class T>
 void run_v2(Context& context, T* y, const T* x, const PermuteParams& p) {
-  const PermuteAxes axes(p);
-  const int down = adjacent_axis(p);
-  int64_t blocks = 1, y_stride = 1;
-  for (int d = 0; d < kAxes; ++d) {
-    blocks *= d == down || d == kLast ? ceil_div(axes.dims[d], kTile) : axes.dims[d];
-    if (d > down) y_stride *= axes.dims[d];
-  }
+  const PermuteTiles tiles(p, adjacent_axis(p));
   using Bits = std::conditional_t<sizeof(T) == 2, uint16_t, uint32_t>;  // shared memory is not constructed
-  launch_blocks(context, blocks, kThreads, permute_v2<Bits>, reinterpret_cast<Bits*>(y), reinterpret_cast<const Bits*>(x), axes,
-                down, y_stride);
+  launch_blocks(context, tiles.blocks, kThreads, permute_v2<Bits>, reinterpret_cast<Bits*>(y), reinterpret_cast<const Bits*>(x),
+                tiles);
 }
 template <class T>
 bool supports_v3(T* y, const T* x, const PermuteParams& p) {

@@ -49,17 +49,18 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
   const int64_t r = Team::row();
   if (r >= p.n) return;
   using Row = RowRegisters<Team, T, kValuesOfThread>;
-  const int64_t label = labels[r];
+  const int classes = int(p.classes);
+  const int label = labels[r] >= 0 && labels[r] < p.classes ? int(labels[r]) : -1;
   Row row;
-  row.read(x + r * p.classes, p.classes, -INFINITY);
+  row.read(x + r * p.classes, classes, -INFINITY);
   float max = -INFINITY;
   row.each([&](float v, int, int) { max = max_nan(max, v); });
   max = Team::max(max);
   float sum = 0, below = 0, at_label = 0;  // the label's logit lies with one thread: the others add 0
 #pragma unroll
   for (int i = 0; i < Row::kPieces; ++i) {
-    const int64_t c = Row::column(i);
-    if (c >= p.classes) continue;
+    const int c = Row::column(i);
+    if (c >= classes) continue;
 #pragma unroll
     for (int j = 0; j < Row::kWidth; ++j) {
       float& v = row.v[i][j];
@@ -70,14 +71,14 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
     }
   }
   sum = Team::sum(sum), below = Team::sum(below), at_label = Team::sum(at_label);
-  if (label < 0 || label >= p.classes) at_label = NAN;
+  if (label < 0) at_label = NAN;
   if (Team::thread() == 0) row_loss[r] = row_loss_of({max, sum, below, 0}, at_label, q);
   const float scale = 1.0f / sum, share = 1.0f / rows;
 #pragma unroll
   for (int i = 0; i < Row::kPieces; ++i)
 #pragma unroll
     for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] * scale - q(Row::column(i) + j == label)) * share;
-  row.write(x + r * p.classes, p.classes);
+  row.write(x + r * p.classes, classes);
 }
 
 template <class T>

@@ -8,6 +8,7 @@
 //             stores them by the map of its eighth. For c and for an a along k: logits, and what their gradient is multiplied with
 //             on the left
 //   lines of k   of both operands in that order where both lie along their outer indices: the sum is the same (weight gradients)
+// Emulated only: no GPU has run these kernels yet.
 #include "kernels/matmul/persistent.cuh"
 
 namespace graft::GRAFT_GPU {

@@ -47,8 +47,9 @@ struct OperandTile : Mma<T, kTile> {
   }
 
   static __device__ void fill(T* s, const C& chunks, const T* anywhere, int k0, int end) {
-    chunks.for_each(k0, end,
-                    [&](int i, const T* p) { copy_async_16(s + place(C::line(i), C::chunk()), p ? p : anywhere, p != nullptr); });
+    chunks.for_each(k0, end, [&](int i, const T* p, bool inside) {
+      copy_async_16(s + place(C::line(i), C::chunk()), inside ? p : anywhere, inside);
+    });
   }
 
   // Four quarters of 8 outer by one chunk of k, in the order of an a fragment (outer first) or of the b fragments of two

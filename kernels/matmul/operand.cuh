@@ -5,7 +5,8 @@
 // An operand has two indices, the outer one (m of a, n of b) and k:
 //   kAlong              along which of them neighbours in memory lie
 //   outer(g, i), k(i)   what an index means, worked out as rarely as possible
-//   at(outer, k)        the address of an element; null where it is zero
+//   at(outer, k)        the address of an element
+//   inside(outer, k)    whether there is one; it is zero otherwise
 #pragma once
 #include "kernels/common/launch.h"
 #include "kernels/common/vectors.h"
@@ -23,9 +24,10 @@ struct Lines {
   static constexpr Along kAlong = kLines;
   const T* x;
   int64_t group, line;  // elements from one to the next
-  __device__ const T* outer(int g, int i) const { return x + g * group + (kAlong == Along::k ? i * line : i); }
+  __device__ const T* outer(int g, int i) const { return whole(x + g * group + (kAlong == Along::k ? i * line : i)); }
   __device__ int64_t k(int i) const { return kAlong == Along::k ? i : i * line; }
   __device__ const T* at(const T* outer, int64_t k) const { return outer + k; }
+  static __device__ bool inside(const T*, int64_t) { return true; }
 };
 
 // The chunks of kChunk neighbours that a thread fetches of every tile, kTile of the outer index by kDepth of k. Neighbouring
@@ -42,8 +44,8 @@ struct Chunks {
   int outer0, outers;
   decltype(operand.outer(0, 0)) outer[kOuters];
 
-  static __device__ int line(int i) { return int(threadIdx.x) / kPerLine + i * kStep; }
-  static __device__ int chunk() { return int(threadIdx.x) % kPerLine; }
+  static __device__ int line(int i) { return int(threadIdx.x / unsigned(kPerLine)) + i * kStep; }
+  static __device__ int chunk() { return int(threadIdx.x % unsigned(kPerLine)); }
 
   __device__ Chunks(const Operand& o, int g, int first, int count) : operand(o), outer0(first), outers(count) {
 #pragma unroll
@@ -52,19 +54,20 @@ struct Chunks {
   __device__ int outer_index(int i) const { return outer0 + (kAlongK ? line(i) : chunk() * kChunk); }
   __device__ bool is_inside(int i) const { return outer_index(i) < outers; }
 
-  // f(i, address of chunk i or null) for the tile that starts at k0; k ends before `end`.
+  // f(i, address of chunk i, whether it is inside; zero otherwise) for the tile that starts at k0; k ends before `end`.
   template <class F>
   __device__ void for_each(int k0, int end, F f) const {
     if constexpr (kAlongK) {
       const int k = k0 + chunk() * kChunk;
       const auto at = operand.k(k < end ? k : 0);
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) f(i, k < end && is_inside(i) ? operand.at(outer[i], at) : nullptr);
+      for (int i = 0; i < kCount; ++i) f(i, operand.at(outer[i], at), k < end && is_inside(i) && operand.inside(outer[i], at));
     } else {
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
         const int k = k0 + line(i);
-        f(i, k < end && is_inside(0) ? operand.at(outer[0], operand.k(k)) : nullptr);
+        const auto at = operand.k(k);
+        f(i, operand.at(outer[0], at), k < end && is_inside(0) && operand.inside(outer[0], at));
       }
     }
   }

@@ -16,8 +16,8 @@ struct TileSmem {
 
 template <class C, class T>
 __device__ void fetch_tile(float (&s)[kDepth][kTile + 1], const C& chunks, int k0, int end) {
-  chunks.for_each(k0, end, [&](int i, const T* p) {
-    const float v = p ? to_float(*p) : 0.0f;
+  chunks.for_each(k0, end, [&](int i, const T* p, bool inside) {
+    const float v = inside ? to_float(*p) : 0.0f;
     if constexpr (C::kAlongK) s[C::chunk()][C::line(i)] = v;
     else s[C::line(i)][C::chunk()] = v;
   });

@@ -4,7 +4,13 @@
 // memory it makes 64 products. Memory is read as float4; the next tile is fetched into registers while this one is
 // multiplied, and two tiles in shared memory take turns, so one barrier a tile is enough. A warp is 8 threads wide and 4
 // high: its reads of a and of b are one access of at most 128 bytes each.
+//
+// Of 601 to 628 instructions of the loop of a large tile 512 are products (sm_90a). Two blocks stand on a multiprocessor, 128
+// registers a thread: what one waits for, the other hides. So tiles are 8 deep, not 16; addresses stay whole(); and the epilogue is
+// a loop, not sixteen copies.
 #pragma once
+#include <type_traits>
+
 #include "kernels/matmul/split.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -12,9 +18,9 @@ namespace {
 
 template <int kTile>
 struct Vectorised {
-  static constexpr int kDepth = 16, kThreads = 256, kPer = kTile / 16;  // kPer x kPer elements a thread
-  static constexpr int kLine = kTile + 4;                               // a multiple of float4 that is none of 32 banks
-  static constexpr int kFetched = kTile * kDepth / 4 / kThreads;        // float4 of each operand a thread
+  static constexpr int kDepth = kTile == 128 ? 8 : 16, kThreads = 256, kPer = kTile / 16;  // kPer x kPer elements a thread
+  static constexpr int kLine = kTile + 4;                         // a multiple of float4 that is none of 32 banks
+  static constexpr int kFetched = kTile * kDepth / 4 / kThreads;  // float4 of each operand a thread
   using Tile = float[kDepth][kLine];
   struct Smem {
     Tile a[2], b[2];
@@ -22,8 +28,9 @@ struct Vectorised {
 
   template <class C>
   static __device__ void fetch(float4 (&v)[kFetched], const C& chunks, int k0, int end) {
-    chunks.for_each(k0, end,
-                    [&](int i, const float* p) { v[i] = p ? *reinterpret_cast<const float4*>(p) : make_float4(0, 0, 0, 0); });
+    chunks.for_each(k0, end, [&](int i, const float* p, bool inside) {
+      v[i] = inside ? *reinterpret_cast<const float4*>(p) : make_float4(0, 0, 0, 0);
+    });
   }
   // Lines of shared memory run along m or n, whatever they do in memory, so that the inner loop reads float4.
   template <class C>
@@ -45,13 +52,17 @@ struct Vectorised {
   }
 };
 
+// Blocks on a multiprocessor: what one waits for, the other hides. The rows of dgrad take the registers of the second.
 template <class P, int kTile>
-__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 : 1) product_v5_vectorised(P p) {
+constexpr int kBlocks = kTile == 64 || std::is_same_v<decltype(P::row), Rows> ? 2 : 1;
+
+template <class P, int kTile>
+__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(P p) {
   using V = Vectorised<kTile>;
   auto& s = shared<typename V::Smem>();
   const Corner corner = corner_of_block<kTile>(p.m, p.n);
-  const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32, part = int(blockIdx.y);
-  const int tx = warp % 2 * 8 + lane % 8, ty = warp / 2 * 4 + lane / 8;
+  const int part = int(blockIdx.y);
+  const int tx = int(threadIdx.x / 32 % 2 * 8 + threadIdx.x % 8), ty = int(threadIdx.x / 64 * 4 + threadIdx.x % 32 / 8);
   const int begin = part * p.k_part, end = p.k - begin < p.k_part ? p.k : begin + p.k_part;
   for (int g = int(blockIdx.z); g < p.groups; g += int(gridDim.z)) {
     const Chunks<decltype(p.a), kTile, V::kDepth, 4, V::kThreads> a(p.a, g, corner.m, p.m);
@@ -86,19 +97,32 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 :
       }
       __syncthreads();
     }
+    // Sums go through shared memory, which unlike registers has indices: one copy of the code behind store(), not sixteen.
+    auto& waiting = reinterpret_cast<float4(&)[4][V::kThreads]>(s);
+    static_assert(sizeof waiting <= sizeof s);
     ColumnSums<4> sums[V::kPer / 4];
 #pragma unroll
-    for (int i = 0; i < V::kPer; ++i) {
-      const int row = corner.m + i / 4 * (kTile / 2) + 4 * ty + i % 4;
+    for (int half = 0; half < V::kPer / 4; ++half) {
+      const int column = corner.n + half * (kTile / 2) + 4 * tx;
+#pragma unroll 1
+      for (int lower = 0; lower < V::kPer / 4; ++lower) {
 #pragma unroll
-      for (int half = 0; half < V::kPer / 4; ++half) {
-        const int column = corner.n + half * (kTile / 2) + 4 * tx;
-        float v[4] = {sum[i][4 * half], sum[i][4 * half + 1], sum[i][4 * half + 2], sum[i][4 * half + 3]};
-        if (row >= p.m || column >= p.n) continue;
-        p.store(part, g, row, column, v);
-        if (p.statistics) sums[half].add(v);
+        for (int i = 0; i < V::kPer; ++i)
+          if (i / 4 == lower)
+            waiting[i % 4][threadIdx.x] =
+                make_float4(sum[i][4 * half], sum[i][4 * half + 1], sum[i][4 * half + 2], sum[i][4 * half + 3]);
+#pragma unroll 1
+        for (int i = 0; i < 4; ++i) {
+          const int row = corner.m + lower * (kTile / 2) + 4 * ty + i;
+          if (row >= p.m || column >= p.n) continue;
+          const float4 x = waiting[i][threadIdx.x];
+          float v[4] = {x.x, x.y, x.z, x.w};
+          p.store(part, g, row, column, v);
+          if (p.statistics) sums[half].add(v);
+        }
       }
     }
+    __syncthreads();
     if (p.statistics) {
       auto& all = reinterpret_cast<ColumnSumsSmem<kTile, 16>&>(s);
       static_assert(sizeof all <= sizeof s);
@@ -113,7 +137,7 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kTile == 64 ? 2 :
 
 template <class P>
 void run_vectorised(Context& context, const P& p, SplitK split) {
-  const Cut cut = cut_of(p, Vectorised<128>::kDepth, split);
+  const Cut cut = cut_of(p, Vectorised<64>::kDepth, split);
   const auto kernel = cut.tile == 128 ? product_v5_vectorised<P, 128> : product_v5_vectorised<P, 64>;
   launch_product(context, kernel, Vectorised<128>::kThreads, 0, p, cut);
 }

@@ -108,17 +108,18 @@ __global__ void __launch_bounds__(kThreads) avg_pool2d(T* y, const T* x, Pool2dP
   if (i >= p.n * p.oh * p.ow * p.c) return;
   const Place o = place(i, p.oh, p.ow, p.c);
   const PoolSpan rows = pool_span(o.h, p.h, p.kh, p), columns = pool_span(o.w, p.w, p.kw, p);
-  const int64_t size = rows.padded * columns.padded;
+  const float share = 1.0f / float(rows.padded * columns.padded);
+  const T* const image = x + o.n * p.h * p.w * p.c + o.c;
   float sum[kWidth] = {};
-  for (int64_t h = rows.begin; h < rows.end; ++h)
-    for (int64_t w = columns.begin; w < columns.end; ++w) {
+  for (int h = int(rows.begin); h < rows.end; ++h)
+    for (int w = int(columns.begin); w < columns.end; ++w) {
       float v[kWidth];
-      load<kWidth>(v, x + ((o.n * p.h + h) * p.w + w) * p.c + o.c);
+      load<kWidth>(v, image + (h * p.w + w) * p.c);
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) sum[j] += v[j];
     }
 #pragma unroll
-  for (int j = 0; j < kWidth; ++j) sum[j] /= float(size);
+  for (int j = 0; j < kWidth; ++j) sum[j] *= share;
   store<kWidth>(y + i, sum);
 }
 
@@ -131,11 +132,11 @@ __global__ void __launch_bounds__(kThreads) avg_pool2d_gradient(T* dx, const T* 
   float sum[kWidth] = {};
   for (int64_t oh = rows.first; oh <= rows.last; ++oh)
     for (int64_t ow = columns.first; ow <= columns.last; ++ow) {
-      const int64_t size = pool_span(oh, p.h, p.kh, p).padded * pool_span(ow, p.w, p.kw, p).padded;
+      const float share = 1.0f / float(pool_span(oh, p.h, p.kh, p).padded * pool_span(ow, p.w, p.kw, p).padded);
       float v[kWidth];
       load<kWidth>(v, dy + ((at.n * p.oh + oh) * p.ow + ow) * p.c + at.c);
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) sum[j] += v[j] / float(size);
+      for (int j = 0; j < kWidth; ++j) sum[j] += v[j] * share;
     }
   store<kWidth>(dx + i, sum);
 }

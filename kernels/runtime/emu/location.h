@@ -1,6 +1,7 @@
 #pragma once
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <source_location>
 #include <string>
 
@@ -24,6 +25,7 @@ struct fmt::formatter<graft::emu::FunctionName> {
   constexpr auto parse(fmt::format_parse_context& c) { return c.begin(); }
   template <class C>
   auto format(const graft::emu::FunctionName& f, C& c) const {
-    return fmt::format_to(c.out(), "{}", f.str());
+    const std::string s = f.str();
+    return std::copy(s.begin(), s.end(), c.out());  // no symbol of libfmt, whose mangled name clang writes otherwise than GCC
   }
 };

@@ -8,6 +8,10 @@
 namespace graft::emu {
 
 void copy_async_16(void* shared, const void* global, bool inside = true);
+template <class T>
+const T* whole(const T* p) {
+  return p;
+}
 void copy_async_commit();
 void copy_async_wait_groups(int pending);
 template <int kPending>
