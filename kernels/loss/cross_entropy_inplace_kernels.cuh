@@ -73,11 +73,11 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
   sum = Team::sum(sum), below = Team::sum(below), at_label = Team::sum(at_label);
   if (label < 0) at_label = NAN;
   if (Team::thread() == 0) row_loss[r] = row_loss_of({max, sum, below, 0}, at_label, q);
-  const float scale = 1.0f / sum, share = 1.0f / rows;
+  const float share = 1.0f / rows, scale = share / sum, elsewhere = q(false) * share, there = q(true) * share;
 #pragma unroll
   for (int i = 0; i < Row::kPieces; ++i)
 #pragma unroll
-    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] * scale - q(Row::column(i) + j == label)) * share;
+    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = row.v[i][j] * scale - (Row::column(i) + j == label ? there : elsewhere);
   row.write(x + r * p.classes, classes);
 }
 

@@ -52,9 +52,14 @@ struct Vectorised {
   }
 };
 
-// Blocks on a multiprocessor: what one waits for, the other hides. The rows of dgrad take the registers of the second.
+// Blocks on a multiprocessor. The rows of dgrad take the registers of the second, and so do sm_80's addresses.
+#if defined(GRAFT_SM_90A)
 template <class P, int kTile>
 constexpr int kBlocks = kTile == 64 || std::is_same_v<decltype(P::row), Rows> ? 2 : 1;
+#else
+template <class P, int kTile>
+constexpr int kBlocks = kTile == 64 ? 2 : 1;
+#endif
 
 template <class P, int kTile>
 __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(P p) {

@@ -195,7 +195,7 @@ void check_versions(const Sizes& s, int from = 1) {
             CHECK((run.dq.same_bits(in_order.dq) && run.dk.same_bits(in_order.dk) && run.dv.same_bits(in_order.dv)));
           }
         } catch (const Error& e) {
-          FAIL_CHECK(e.what());
+          FAIL_CHECK(std::string(e.what()));
         }
       }
     }

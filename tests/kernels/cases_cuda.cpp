@@ -39,9 +39,9 @@ void run_on_cuda(const Case& c, Context& context, DType real, std::vector<Buffer
       auto actual = run_case(c, context, Backend::cuda, real);
       check_outputs(c, actual, expected, real);
     } catch (const ConfigError& e) {
-      CHECK_MESSAGE(number > 1, e.what());  // a version that does not accept the shape
+      CHECK_MESSAGE(number > 1, std::string(e.what()));  // a version that does not accept the shape
     } catch (const Error& e) {
-      FAIL_CHECK(e.what());
+      FAIL_CHECK(std::string(e.what()));
     }
   }
 }

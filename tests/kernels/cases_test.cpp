@@ -59,7 +59,7 @@ void run_on_emu(const Case& c, Context& context, DType real) {
       auto actual = run_case(c, context, Backend::emu, real);
       check_outputs(c, actual, expected, real);
     } catch (const Error& e) {
-      FAIL_CHECK(e.what());
+      FAIL_CHECK(std::string(e.what()));
     }
   }
   emu::options().seed = 0;

@@ -37,9 +37,9 @@ void check_ladder(Op op, Pass pass, DType real) {
         check_outputs(c, actual, expected, real);
         ++ran[size_t(v.number)];
       } catch (const ConfigError& e) {
-        CHECK_MESSAGE(v.number > 1, e.what());
+        CHECK_MESSAGE(v.number > 1, std::string(e.what()));
       } catch (const Error& e) {
-        FAIL_CHECK(e.what());
+        FAIL_CHECK(std::string(e.what()));
       }
       emu::options().seed = 0;
     }

@@ -46,7 +46,7 @@ void check_matmul(const MatmulParams& p, Inputs inputs, int version = 6) {
   try {
     call<MatmulForward, T>(Op::matmul, Pass::forward, version, inputs == Inputs::normal, c.data(), a.data(), b.data(), p);
   } catch (const Error& e) {
-    FAIL_CHECK(e.what());
+    FAIL_CHECK(std::string(e.what()));
     return;
   }
   const double u = std::is_same_v<T, float> ? (version == 7 ? 0x1p-10 : 0x1p-11) : 0,  // version 7 cuts

@@ -80,9 +80,9 @@ int check_in(Op op, std::span<const Pass> passes, int first, const std::string& 
           CHECK(results<T, Forward, Dgrad, Wgrad>(context, op, pass, Backend::emu, s, p) == expected);
         ++ran;
       } catch (const ConfigError& e) {
-        CHECK_MESSAGE(version.number > 1, e.what());  // does not accept the shape
+        CHECK_MESSAGE(version.number > 1, std::string(e.what()));  // does not accept the shape
       } catch (const Error& e) {
-        FAIL_CHECK(e.what());
+        FAIL_CHECK(std::string(e.what()));
       }
       emu::options().seed = 0;
     }

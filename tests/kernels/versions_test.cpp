@@ -48,9 +48,9 @@ void check_versions(const Case& c, bool all_accept) {
           CHECK_MESSAGE(r.ok, "argument ", i, ": ", r.report);
         }
       } catch (const ConfigError& e) {
-        CHECK_MESSAGE((!all_accept && v.number > 1), e.what());
+        CHECK_MESSAGE((!all_accept && v.number > 1), std::string(e.what()));
       } catch (const Error& e) {
-        FAIL_CHECK(e.what());
+        FAIL_CHECK(std::string(e.what()));
       }
     }
     emu::options().seed = 0;
