@@ -66,7 +66,11 @@ void run_on_emu(const Case& c, Context& context, DType real) {
 }
 void run_op_on_emu(Op op) {
   // An access costs some 50 ns, a CUDA thread more: seconds an op. bf16 differs from f32 in loads and stores: fewer large shapes.
+#if defined(__SANITIZE_THREAD__)  // twenty times as long
+  constexpr double kMaxFlops = 2e4, kMaxFlopsBf16 = 3e3;
+#else
   constexpr double kMaxFlops = 5e5, kMaxFlopsBf16 = 6e4;
+#endif
   Context context(1);
   for (Pass pass : passes(op))
     for (DType real : {DType::f32, DType::bf16}) {
