@@ -73,7 +73,8 @@ Words with_config_file(Words arguments, const Words& options, Origins& origins) 
     if (std::ranges::count(given, option)) continue;
     origins[option] = where;
     const auto add = [&](const toml::node& n) {
-      if (const std::string text = text_of(n, where + ": " + name); !text.empty()) arguments.push_back(option + "=" + text);
+      if (const std::string text = text_of(n, fmt::format("{}: {}", where, name)); !text.empty())
+        arguments.push_back(fmt::format("{}={}", option, text));
     };
     if (const toml::array* list = node.as_array())
       for (const toml::node& n : *list) add(n);

@@ -23,41 +23,29 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   const LinearParams p{x.shape().product(0, x.rank() - 1), in, out, fused ? f : Activation::none};
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   call<LinearForward>(Op::linear, Pass::forward, x, y, x, weight, bias, residual, p);
+  const ActivationParams q{f, y.numel(), out};
+  Tensor saved = f == Activation::relu ? y.detach() : Tensor();  // what the gradient of f reads
   if (!fused) {
-    const ActivationParams q{f, y.numel(), out};
-    const Tensor before = y;
-    if (recorded) y = Tensor::empty_like(before);
-    call<ActivationForward>(Op::activation, Pass::forward, x, y, before, q);
-    record("linear", y, {x, weight, bias},
-           [x = x.detach(), weight = weight.detach(), before, p, q](const Tensor& dy, const Needs& needs) {
-             Tensor g = Tensor::empty_like(before), dx, dweight, dbias;
-             if (needs[2]) dbias = Tensor::empty({p.out}, x.dtype(), x.device());
-             call<ActivationBackward>(Op::activation, Pass::backward, x, g, dbias, dy, before, q);
-             if (needs[0]) {
-               dx = Tensor::empty_like(x);
-               call<LinearDgrad>(Op::linear, Pass::dgrad, x, dx, g, weight, Tensor(), p);
-             }
-             if (needs[1]) {
-               dweight = Tensor::empty_like(weight);
-               call<LinearWgrad>(Op::linear, Pass::wgrad, x, dweight, Tensor(), g, x, Tensor(), p);
-             }
-             return std::vector{dx, dweight, dbias};
-           });
-    return y;
+    saved = y;
+    if (recorded) y = Tensor::empty_like(saved);
+    call<ActivationForward>(Op::activation, Pass::forward, x, y, saved, q);
   }
-  // y is read for relu alone.
   record("linear", y, {x, weight, bias, residual},
-         [x = x.detach(), weight = weight.detach(), y = f == Activation::relu ? y.detach() : Tensor(), p](const Tensor& dy,
-                                                                                                          const Needs& needs) {
-           Tensor dx, dweight, dbias;
+         [x = x.detach(), weight = weight.detach(), saved, fused, p, q](const Tensor& dy, const Needs& needs) {
+           Tensor g = dy, dx, dweight, dbias;
+           if (needs[2]) dbias = Tensor::empty({p.out}, x.dtype(), x.device());
+           if (!fused) {
+             g = Tensor::empty_like(saved);
+             call<ActivationBackward>(Op::activation, Pass::backward, x, g, dbias, dy, saved, q);
+           }
+           const Tensor y = fused ? saved : Tensor();
            if (needs[0]) {
              dx = Tensor::empty_like(x);
-             call<LinearDgrad>(Op::linear, Pass::dgrad, x, dx, dy, weight, y, p);
+             call<LinearDgrad>(Op::linear, Pass::dgrad, x, dx, g, weight, y, p);
            }
-           if (needs[1] || needs[2]) {
+           if (needs[1] || (needs[2] && fused)) {
              dweight = Tensor::empty_like(weight);
-             if (needs[2]) dbias = Tensor::empty({p.out}, x.dtype(), x.device());
-             call<LinearWgrad>(Op::linear, Pass::wgrad, x, dweight, dbias, dy, x, y, p);
+             call<LinearWgrad>(Op::linear, Pass::wgrad, x, dweight, fused ? dbias : Tensor(), g, x, y, p);
            }
            return std::vector{dx, dweight, dbias, needs[3] ? dy : Tensor()};
          });
