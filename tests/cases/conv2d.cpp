@@ -56,6 +56,7 @@ GRAFT_CASES(conv2d) {
   add(Tier::smoke, {2, 5, 7, 16, 8, 1, 1, 1, 0}, false);  // a product of matrices
   add(Tier::ci, {1, 12, 11, 3, 16, 7, 7, 2, 3});          // a stem
   add(Tier::ci, {1, 7, 7, 16, 16, 3, 3, 2, 1, 1, 2});     // stride and groups in units
+  add(Tier::ci, {1, 12, 12, 72, 136, 1, 1});              // a product of matrices, pairs of tiles
   add(Tier::ci, {2, 16, 16, 3, 16, 3, 3, 1, 1});
   add(Tier::ci, {3, 8, 8, 32, 48, 3, 3, 1, 1});
   add(Tier::ci, {2, 9, 7, 6, 10, 3, 2, 2, 1, 1, 2});    // stride and groups

@@ -44,6 +44,9 @@ GRAFT_CASES(linear) {
   add_linear(Tier::smoke, {70, 24, 8, relu}, Bias::present);               // units of 16 bytes in any type
   add_linear(Tier::smoke, {37, 8, 264, Activation::none}, Bias::present);  // columns beyond a warp of vectors
   add_linear(Tier::ci, {1100, 16, 8, Activation::none}, Bias::present);    // parts of k in wgrad
+  for (int64_t out : {136, 141})  // pairs of tiles of 128 rows; lines of y in units of 16 bytes or not
+    for (Activation f : {Activation::none, relu}) add_linear(Tier::ci, {152, 72, out, f}, Bias::present);
+  for (int64_t out : {136, 141}) add_linear(Tier::ci, {300, 328, out, Activation::none}, Bias::present, Residual::present);
   add_linear(Tier::full, {70001, 8, 8, relu}, Bias::present);
   add_linear(Tier::bench, {2048, 768, 3072, Activation::gelu}, Bias::present);
   add_linear(Tier::bench, {50, 768, 128, relu}, Bias::present);  // the study CNN

@@ -27,10 +27,13 @@ GRAFT_CASES(matmul) {
       add_matmul(Tier::ci, {1, 1, 300, 500, ta, tb});   // one row
       add_matmul(Tier::ci, {1, 300, 1, 500, ta, tb});   // one column
       add_matmul(Tier::ci, {40, 13, 17, 64, ta, tb});
-      add_matmul(Tier::ci, {1, 7, 2000, 900, ta, tb});  // more of b than is packed at a time
+      add_matmul(Tier::ci, {1, 7, 2000, 900, ta, tb});   // more of b than is packed at a time
+      add_matmul(Tier::ci, {2, 300, 136, 200, ta, tb});  // pairs of tiles of 128 rows, more tiles of k than slots of a ring
       add_matmul(Tier::full, {1, 70001, 3, 2, ta, tb});
       for (int64_t n : {256, 1024}) add_matmul(Tier::bench, {1, n, n, n, ta, tb});
     }
+  for (int64_t n : {136, 141}) add_matmul(Tier::ci, {1, 144, n, 72, false, true, Write::accumulate});
+  add_matmul(Tier::ci, {1, 139, 72, 144, true, false});  // lines of a are not in units of 16 bytes
   add_matmul(Tier::bench, {1, 1024, 1536, 384, false, false});
   add_matmul(Tier::bench, {1, 1024, 1536, 384, false, true});
   add_matmul(Tier::bench, {1, 384, 1536, 1024, true, false});

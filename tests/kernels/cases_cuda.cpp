@@ -1,9 +1,11 @@
-// Every case of every op on the GPU against ref in double: each dtype, and each version of the ladders. In builds with CUDA
-// kernels only; *not run* without a device. GRAFT_TIER=smoke: the small cases (under compute-sanitizer); GRAFT_CASES_VERSION=3:
-// that version alone (a kernel that fails takes what comes after it in the process with it).
+// Every case of every op on the GPU against ref in double: each dtype, and each version of the ladders, of which none may be
+// without a case that it accepts (ladders_test.cpp says the same without a GPU). In builds with CUDA kernels only; *not run*
+// without a device. GRAFT_TIER=smoke: the small cases (under compute-sanitizer); GRAFT_CASES_VERSION=3: that version alone (a
+// kernel that fails takes what comes after it in the process with it).
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "kernels/common/error.h"
 #include "kernels/common/versions.h"
@@ -31,13 +33,15 @@ std::vector<int> numbers_to_run(const Case& c, DType real) {
   return numbers;
 }
 
-void run_on_cuda(const Case& c, Context& context, DType real, std::vector<Buffer>& expected) {
+// Adds to the versions that ran.
+void run_on_cuda(const Case& c, Context& context, DType real, std::vector<Buffer>& expected, std::set<int>& ran) {
   for (int number : numbers_to_run(c, real)) {
     INFO(name(c.op), " ", name(c.pass), " ", c.name, " ", name(real), " version ", number);
     context.set_version(c.op, number);
     try {
       auto actual = run_case(c, context, Backend::cuda, real);
       check_outputs(c, actual, expected, real);
+      ran.insert(number);
     } catch (const ConfigError& e) {
       CHECK_MESSAGE(number > 1, std::string(e.what()));  // a version that does not accept the shape
     } catch (const Error& e) {
@@ -54,13 +58,18 @@ void run_op_on_cuda(Op op) {
   for (Pass pass : passes(op))
     for (DType real : {DType::f32, DType::bf16}) {
       if (!has_kernel(op, pass, Backend::cuda, real)) continue;
+      std::set<int> wanted, ran;
       for (const Case& c : all_cases()) {
         if (c.op != op || c.pass != pass || c.tier > largest_tier()) continue;
         ++run;
-        if (numbers_to_run(c, real).empty()) continue;
+        const std::vector<int> numbers = numbers_to_run(c, real);
+        if (numbers.empty()) continue;
+        wanted.insert(numbers.begin(), numbers.end());
         auto expected = run_case(c, context, Backend::ref, DType::f64, real);
-        run_on_cuda(c, context, real, expected);
+        run_on_cuda(c, context, real, expected, ran);
       }
+      if (largest_tier() == Tier::ci)
+        CHECK_MESSAGE(ran == wanted, name(op), " ", name(pass), " ", name(real), ": a version had no case");
     }
   CHECK_MESSAGE(run > 0, name(op), " has no kernel on cuda");
 }

@@ -2,6 +2,7 @@
 // here, so that no version is without a case that it accepts.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "kernels/common/error.h"
@@ -57,6 +58,33 @@ void check_ladders(std::initializer_list<Op> ops) {
 }
 
 }  // namespace
+
+// What the GPU's tests run (cases_cuda.cpp) misses no version.
+TEST_CASE("versions: each has a case that it accepts") {
+  Context context(1);
+  std::vector<const Case*> cases;
+  for (const Case& c : all_cases())
+    if (c.tier <= Tier::ci) cases.push_back(&c);
+  std::ranges::stable_sort(cases, {}, [](const Case* c) { return c->cost.flops; });
+  const auto accepted = [&](const Case& c, DType real) {
+    try {
+      run_case(c, context, Backend::emu, real);
+      return true;
+    } catch (const ConfigError&) {
+      return false;
+    }
+  };
+  for (int op = 0; op < kOps; ++op)
+    for (Pass pass : passes(Op(op)))
+      for (DType real : {DType::f32, DType::bf16})
+        for (const Version& v : versions(Op(op), pass, Backend::emu, real)) {
+          if (v.by_request) continue;
+          context.set_version(Op(op), v.number);
+          const bool any =
+              std::ranges::any_of(cases, [&](const Case* c) { return c->op == Op(op) && c->pass == pass && accepted(*c, real); });
+          CHECK_MESSAGE(any, name(Op(op)), " ", name(pass), " ", name(real), ": no case for version ", v.number, " ", v.name);
+        }
+}
 
 TEST_CASE("versions elementwise") {
   check_ladders({Op::activation, Op::binary, Op::axpby, Op::dropout, Op::cast, Op::copy_blocks, Op::permute});
