@@ -55,7 +55,7 @@ Tensor random_batch(const Workload& w) {
   const Philox random{stream_key(1, "bench"), 0};
   const Shape& s = w.spec.input;
   const int64_t vocabulary = nn::vocabulary(w.spec);
-  const Tensor x = vocabulary ? Tensor::empty({w.batch, s[0]}, DType::i64) : Tensor::empty({w.batch, s[0], s[1], s[2]});
+  Tensor x = vocabulary ? Tensor::empty({w.batch, s[0]}, DType::i64) : Tensor::empty({w.batch, s[0], s[1], s[2]});
   for (int64_t i = 0; i < x.numel(); ++i)
     if (vocabulary) x.data<int64_t>()[i] = int64_t(random.uniform(uint64_t(i)) * double(vocabulary));
     else x.data<float>()[i] = float(random.normal(uint64_t(i)));
