@@ -1,5 +1,5 @@
 // cuBLASLt by dlopen: the eight algorithms that its heuristics think best are timed on the case's own arguments, the fastest
-// is kept; 64 MiB of workspace; bias and ReLU in its epilogue.
+// is kept; 64 MiB of workspace; bias, ReLU, a residual and the bias gradient in its epilogue.
 #include <cublasLt.h>
 #include <dlfcn.h>
 
@@ -65,7 +65,7 @@ struct Product {
   int64_t m, n, k, batch;
   bool ta, tb;
   float beta;
-  bool bias, relu;
+  bool bias, relu, bias_gradient = false;
 };
 
 class Matmul {
@@ -76,10 +76,11 @@ class Matmul {
     check_lt(l.MatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "operation");
     const cublasOperation_t left = p.tb ? CUBLAS_OP_T : CUBLAS_OP_N, right = p.ta ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(CUBLASLT_MATMUL_DESC_TRANSA, left), set(CUBLASLT_MATMUL_DESC_TRANSB, right);
-    const cublasLtEpilogue_t epilogue = p.bias && p.relu ? CUBLASLT_EPILOGUE_RELU_BIAS
-                                        : p.bias         ? CUBLASLT_EPILOGUE_BIAS
-                                        : p.relu         ? CUBLASLT_EPILOGUE_RELU
-                                                         : CUBLASLT_EPILOGUE_DEFAULT;
+    const cublasLtEpilogue_t epilogue = p.bias && p.relu  ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                        : p.bias          ? CUBLASLT_EPILOGUE_BIAS
+                                        : p.relu          ? CUBLASLT_EPILOGUE_RELU
+                                        : p.bias_gradient ? CUBLASLT_EPILOGUE_BGRADB
+                                                          : CUBLASLT_EPILOGUE_DEFAULT;
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
     left_ = layout(type, p.tb ? p.k : p.n, p.tb ? p.n : p.k, p.n * p.k);
     right_ = layout(type, p.ta ? p.m : p.k, p.ta ? p.k : p.m, p.m * p.k);
@@ -89,10 +90,11 @@ class Matmul {
   ~Matmul() { device_.deallocate(workspace_, kWorkspace); }
   Matmul(const Matmul&) = delete;
 
-  void run(void* c, const void* a, const void* b, const void* bias) {
-    if (p_.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-    if (algorithms_.empty()) choose(c, a, b);
-    call(algorithms_[0], c, a, b);
+  // c = op(a) op(b) + beta addend; bias is read, or written where it is a gradient.
+  void run(void* c, const void* a, const void* b, const void* bias, const void* addend) {
+    if (p_.bias || p_.bias_gradient) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    if (algorithms_.empty()) choose(c, a, b, addend);
+    call(algorithms_[0], c, a, b, addend);
   }
 
  private:
@@ -111,14 +113,14 @@ class Matmul {
     return made;
   }
 
-  void call(const cublasLtMatmulAlgo_t& algorithm, void* c, const void* a, const void* b) {
+  void call(const cublasLtMatmulAlgo_t& algorithm, void* c, const void* a, const void* b, const void* addend) {
     const float one = 1;
-    check_lt(library().Matmul(library().handle, operation_, &one, b, left_, a, right_, &p_.beta, c, result_, c, result_, &algorithm,
-                              workspace_, kWorkspace, static_cast<cudaStream_t>(device_.context().stream())),
+    check_lt(library().Matmul(library().handle, operation_, &one, b, left_, a, right_, &p_.beta, addend, result_, c, result_,
+                              &algorithm, workspace_, kWorkspace, static_cast<cudaStream_t>(device_.context().stream())),
              "matmul");
   }
 
-  void choose(void* c, const void* a, const void* b) {
+  void choose(void* c, const void* a, const void* b, const void* addend) {
     cublasLtMatmulPreference_t preference = nullptr;
     check_lt(library().MatmulPreferenceCreate(&preference), "preference");
     library().MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof kWorkspace);
@@ -132,7 +134,7 @@ class Matmul {
     std::vector<void*> none;
     for (int i = 0; i < count; ++i) {
       Candidate one{"cublaslt"};
-      one.run = [&, i](std::vector<void*>&) { call(found[i].algo, c, a, b); };
+      one.run = [&, i](std::vector<void*>&) { call(found[i].algo, c, a, b, addend); };
       double seconds = 1e30;
       for (int repeat = 0; repeat < 3; ++repeat) seconds = std::min(seconds, device_.time(one, none, 1, Cache::cold).seconds);
       if (seconds < best) best = seconds, algorithms_.assign(1, found[i].algo);
@@ -150,22 +152,28 @@ class Matmul {
 std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) {
   if (library().name.empty()) return {};
   Product p;
-  size_t result = 0, left = 1, right = 2, bias = 0;
+  size_t result = 0, left = 1, right = 2, bias = 0, addend = 0;
   if (const auto* q = params_of<MatmulParams>(c)) {
     p = {q->m, q->n, q->k, q->batch, q->transpose_a, q->transpose_b, q->write == Write::accumulate ? 1.0f : 0.0f, false, false};
   } else if (const auto* l = params_of<LinearParams>(c)) {
     const bool relu = l->activation == Activation::relu, forward = c.pass == Pass::forward;
     if (relu && !forward) return {};  // the mask would be a kernel of its own
-    if (forward) p = {l->rows, l->out, l->in, 1, false, true, 0, c.args[3].role != harness::Arg::absent, relu}, bias = 3;
-    else if (c.pass == Pass::dgrad) p = {l->rows, l->in, l->out, 1, false, false, 0, false, false};
-    else if (c.args[1].role == harness::Arg::absent)
-      p = {l->out, l->in, l->rows, 1, true, false, 0, false, false}, left = 2, right = 3;
-    else return {};  // the sum of the bias gradient too
+    if (forward) {
+      const bool added = c.args[4].role != harness::Arg::absent;
+      p = {l->rows, l->out, l->in, 1, false, true, added ? 1.0f : 0.0f, c.args[3].role != harness::Arg::absent, relu};
+      bias = 3, addend = added ? 4 : 0;
+    } else if (c.pass == Pass::dgrad) {
+      p = {l->rows, l->in, l->out, 1, false, false, 0, false, false};
+    } else {
+      const bool dbias = c.args[1].role != harness::Arg::absent;
+      if (dbias && real != DType::bf16) return {};  // no algorithm of fp32 sums it
+      p = {l->out, l->in, l->rows, 1, true, false, 0, false, false, dbias}, left = 2, right = 3, bias = 1;
+    }
   } else return {};
   if (p.m * p.n * p.k == 0) return {};
   const auto matmul = std::make_shared<Matmul>(device, p, real);
   Candidate one{library().name};
-  one.run = [=](std::vector<void*>& a) { matmul->run(a[result], a[left], a[right], bias ? a[bias] : nullptr); };
+  one.run = [=](std::vector<void*>& a) { matmul->run(a[result], a[left], a[right], bias ? a[bias] : nullptr, a[addend]); };
   return {one};
 }
 

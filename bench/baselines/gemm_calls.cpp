@@ -58,11 +58,19 @@ Call linear(Gemm* gemm, Pass pass, const LinearParams& p) {
 
 Call gemm_call(Gemm* gemm, const harness::Case& c) {
   if (const auto* p = params_of<MatmulParams>(c)) return matmul(gemm, *p);
-  if (const auto* p = params_of<LinearParams>(c)) return linear(gemm, c.pass, *p);
+  if (const auto* p = params_of<LinearParams>(c)) {
+    if (c.pass == Pass::forward && c.args[4].role != harness::Arg::absent) return {};  // a residual
+    return linear(gemm, c.pass, *p);
+  }
   const auto* p = params_of<Conv2dParams>(c);
-  if (p && c.op == Op::conv2d && p->kh == 1 && p->kw == 1 && p->stride == 1 && p->padding == 0 && p->groups == 1)
-    return linear(gemm, c.pass, {p->n * p->h * p->w, p->c_in, p->c_out, p->activation});
-  return {};
+  if (!p || c.op != Op::conv2d || p->kh != 1 || p->kw != 1 || p->stride != 1 || p->padding != 0 || p->groups != 1) return {};
+  const Call call = linear(gemm, c.pass, {p->n * p->h * p->w, p->c_in, p->c_out, p->activation});
+  if (c.pass != Pass::forward) return call;
+  if (c.args[1].role != harness::Arg::absent || c.args[5].role != harness::Arg::absent) return {};  // statistics, a residual
+  return [call](Context& context, std::vector<void*>& args) {
+    std::vector<void*> of_linear{args[0], args[2], args[3], args[4]};
+    call(context, of_linear);
+  };
 }
 
 }  // namespace graft::bench

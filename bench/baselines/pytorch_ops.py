@@ -54,9 +54,11 @@ def linear(case, a):
     relu = s.endswith("relu")
     if case["pass"] == "forward":
         x, w, bias = a[1].view(rows, i), a[2].view(o, i), a[3]
+        residual = None if a[4] is None else a[4].view(rows, o)
 
         def forward():
             y = F.linear(x, w, bias)
+            y = y if residual is None else y + residual
             return [y.relu_() if relu else y]
         return forward, {0: lambda r: r[0].reshape(-1)}
     dgrad = case["pass"] == "dgrad"
