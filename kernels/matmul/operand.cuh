@@ -35,6 +35,7 @@ struct Lines {
 template <class Operand, int kTile, int kDepth, int kChunk, int kThreads>
 struct Chunks {
   static constexpr bool kAlongK = Operand::kAlong == Along::k;
+  // NOLINTNEXTLINE(bugprone-branch-clone): in some instances they are equal
   static constexpr int kLines = kAlongK ? kTile : kDepth, kPerLine = (kAlongK ? kDepth : kTile) / kChunk;
   static constexpr int kCount = kLines * kPerLine / kThreads, kStep = kThreads / kPerLine;  // chunks; lines between two
   static constexpr int kOuters = kAlongK ? kCount : 1;

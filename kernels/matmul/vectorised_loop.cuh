@@ -53,7 +53,7 @@ struct Vectorised {
 };
 
 // Blocks on a multiprocessor. The rows of dgrad take the registers of the second, and so do sm_80's addresses.
-#if defined(GRAFT_SM_90A)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 template <class P, int kTile>
 constexpr int kBlocks = kTile == 64 || std::is_same_v<decltype(P::row), Rows> ? 2 : 1;
 #else
