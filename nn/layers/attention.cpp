@@ -18,7 +18,7 @@ int64_t qkv_columns(int64_t dim, const SelfAttentionOptions& o) { return dim + 2
 
 }  // namespace
 
-SelfAttention::SelfAttention(int64_t dim, SelfAttentionOptions options)
+SelfAttention::SelfAttention(int64_t dim, const SelfAttentionOptions& options)
     : qkv(dim, qkv_columns(dim, resolved(dim, options)), {.gaussian = options.gaussian}),
       out(dim, dim, {.gaussian = options.out_gaussian}),
       options_(resolved(dim, options)) {

@@ -17,7 +17,7 @@ struct SelfAttentionOptions {
 class SelfAttention : public Module {
  public:
   // x[N, T, dim] -> [N, T, dim]; heads divides dim (ShapeError). Keys behind set_lengths() are padding and are not read.
-  SelfAttention(int64_t dim, SelfAttentionOptions);
+  SelfAttention(int64_t dim, const SelfAttentionOptions&);
 
   Tensor forward(const Tensor& x) override { return forward_onto({}, x); }
   Tensor forward_onto(const Tensor& residual, const Tensor& x);  // residual + forward(x)

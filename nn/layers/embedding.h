@@ -35,7 +35,7 @@ struct TokenEmbeddingOptions {
 // ids i64[N, T] -> [N, T, dim]: token + learned position (+ type 0). ShapeError when T is longer than the context.
 class TokenEmbedding : public Module {
  public:
-  explicit TokenEmbedding(TokenEmbeddingOptions);
+  explicit TokenEmbedding(const TokenEmbeddingOptions&);
   Tensor forward(const Tensor& ids) override;
   Shape output_shape(const Shape& ids) const override;
 

@@ -4,7 +4,7 @@
 
 namespace graft::nn {
 
-TransformerBlock::TransformerBlock(TransformerOptions o)
+TransformerBlock::TransformerBlock(const TransformerOptions& o)
     : options_(o),
       norm1_(o.dim, o.eps),
       attention_(o.dim, {.heads = o.heads,

@@ -29,7 +29,7 @@ struct TransformerOptions {
 
 class TransformerBlock : public Module {
  public:
-  explicit TransformerBlock(TransformerOptions);  // x[N, T, dim] -> [N, T, dim]
+  explicit TransformerBlock(const TransformerOptions&);  // x[N, T, dim] -> [N, T, dim]
   Tensor forward(const Tensor& x) override;
   int64_t multiply_adds(const Shape& x) const override;
 

@@ -60,6 +60,7 @@ void Optimizer::step_prepared() {
   check_gradients();
   if (max_norm_ > 0) {
     std::vector<Tensor> gradients;
+    gradients.reserve(slots_.size());
     for (const Slot& s : slots_) gradients.push_back(s.param.grad());
     state_->measure(gradients);
   }

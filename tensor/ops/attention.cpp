@@ -64,7 +64,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOpt
   check<ShapeError>(v.shape() == k.shape(), "attention: v: expected the shape of k, {}, got {}", k.shape(), v.shape());
   check_same("attention", q, {{"k", &k}, {"v", &v}});
   const Attended a = attend(q, k, v, lengths, params(q.size(0), q.size(1), k.size(1), q.size(2), k.size(2), q.size(3), o));
-  const Tensor y = a.y.detach();
+  Tensor y = a.y.detach();
   record("attention", y, {q, k, v}, [a](const Tensor& dy, const Needs&) {
     const Tensor dq = Tensor::empty_like(a.q), dk = Tensor::empty_like(a.k), dv = Tensor::empty_like(a.v);
     a.gradients(dq, dk, dv, dy);
@@ -88,7 +88,7 @@ Tensor self_attention(const Tensor& qkv, int64_t heads, int64_t kv_heads, Attent
     return x.detach().view({n}).rows(std::min(head * p.head_dim, n), n);
   };
   const Attended a = attend(from_head(qkv, 0), from_head(qkv, heads), from_head(qkv, heads + kv_heads), lengths, p);
-  const Tensor y = a.y.view({batch, tokens, heads * dim});
+  Tensor y = a.y.view({batch, tokens, heads * dim});
   record("self_attention", y, {qkv}, [a, from_head, shape = qkv.shape()](const Tensor& dy, const Needs&) {
     const Tensor dqkv = Tensor::empty(shape, a.q.dtype(), a.q.device());
     a.gradients(from_head(dqkv, 0), from_head(dqkv, a.p.heads), from_head(dqkv, a.p.heads + a.p.kv_heads), dy);
