@@ -23,7 +23,8 @@ void Embedding::reset(Init, uint64_t key, const std::string& path) {
   fill_normal(weight, std_, Philox{stream_key(key, join_path(path, "weight")), 0});
 }
 
-TokenEmbedding::TokenEmbedding(const TokenEmbeddingOptions& o) : tokens(o.vocabulary, o.dim, o.std), positions(o.context, o.dim, o.std) {
+TokenEmbedding::TokenEmbedding(const TokenEmbeddingOptions& o)
+    : tokens(o.vocabulary, o.dim, o.std), positions(o.context, o.dim, o.std) {
   add_child(o.names.tokens, tokens);
   add_child(o.names.positions, positions);
   if (o.types) add_child(o.names.types, types.emplace(o.types, o.dim, o.std));

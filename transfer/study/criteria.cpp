@@ -91,6 +91,7 @@ class Judge {
     std::vector<double> means(cuts_.size());
     for (const auto& [seed, unused] : values_.front()) {
       std::vector<double> y;
+      y.reserve(values_.size());
       for (const auto& at_cut : values_) y.push_back(at_cut.at(seed));
       c.per_seed.push_back(k_.over == CriterionConfig::Over::mean ? mean(y) : spearman(x, y));
       for (size_t i = 0; i < y.size(); ++i) means[i] += y[i] / double(values_.front().size());
@@ -148,6 +149,7 @@ std::string_view name(Judgement j) { return j == Judgement::pass ? "pass" : j ==
 
 std::vector<Verdict> judge(const StudyConfig& config, const std::vector<int64_t>& cuts, const std::vector<Row>& rows) {
   std::vector<Verdict> verdicts;
+  verdicts.reserve(config.criteria.size());
   for (const CriterionConfig& k : config.criteria) verdicts.push_back(Judge(k, config, cuts, rows).verdict());
   return verdicts;
 }
