@@ -155,10 +155,12 @@ class Run {
 
   void work() {
     std::vector<double> costs;
+    costs.reserve(estimate_.cells.size());
     for (const CellCost& c : estimate_.cells) costs.push_back(options_.no_cache ? c.multiply_adds_uncached : c.multiply_adds);
     schedule_.emplace(grid_.cells(), todo_, costs);
     tell([&] { progress_.study_started(grid_, estimate_, int64_t(todo_.size()), reused_, jobs_); });
     std::vector<std::thread> threads;
+    threads.reserve(size_t(jobs_));
     for (int slot = 0; slot < jobs_; ++slot) threads.emplace_back([this, slot] { work(slot); });
     for (std::thread& t : threads) t.join();
   }
@@ -200,7 +202,8 @@ class Run {
     row.commit = options_.commit;
 
     std::unique_ptr<nn::Chain> source;
-    if (!cell.source_key.empty() && !(source = source_network(cell))) {
+    if (!cell.source_key.empty()) source = source_network(cell);
+    if (!cell.source_key.empty() && !source) {
       row.result.status = "source diverged";
     } else {
       const auto data = grid_.data(cell);
