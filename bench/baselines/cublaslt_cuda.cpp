@@ -166,7 +166,7 @@ std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) 
       p = {l->rows, l->in, l->out, 1, false, false, 0, false, false};
     } else {
       const bool dbias = c.args[1].role != harness::Arg::absent;
-      if (dbias && real != DType::bf16) return {};  // no algorithm of fp32 sums it
+      if (dbias && real != DType::bf16) return {};  // whether it sums fp32 is untried
       p = {l->out, l->in, l->rows, 1, true, false, 0, false, false, dbias}, left = 2, right = 3, bias = 1;
     }
   } else return {};
