@@ -113,8 +113,7 @@ class Training {
   void launch() {
     network_->set_random(1, number_++);
     optimizer_->zero_grad();
-    const Tensor logits = network_->forward(x_);  // of a linear layer: its gradient needs them no more
-    const Tensor loss = cross_entropy_inplace(logits, labels_);
+    const Tensor loss = network_->loss(x_, labels_);
     loss.backward();
     optimizer_->step_prepared();
     loss_ = loss.detach();

@@ -31,6 +31,10 @@ Tensor Chain::forward(const Tensor& x, int first, int last) {
   return y;
 }
 
+Tensor Chain::loss(const Tensor& x, const Tensor& labels, double label_smoothing) {
+  return block(size() - 1).loss(forward(x, 0, size() - 1), labels, label_smoothing);
+}
+
 Shape Chain::output_shape(const Shape& x) const {
   Shape y = x;
   for (const Block& b : blocks_) y = b.module->output_shape(y);

@@ -31,6 +31,8 @@ class Chain : public Module {
   // Blocks [first, last); x is what block `first` takes. forward(forward(x, 0, k), k, size()) has the bits of forward(x).
   Tensor forward(const Tensor& x, int first, int last);
 
+  Tensor loss(const Tensor& x, const Tensor& labels, double label_smoothing = 0) override;
+
   Shape output_shape(const Shape& x) const override;
   int64_t multiply_adds(const Shape& x) const override;
 

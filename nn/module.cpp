@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "tensor/ops/loss.h"
+
 namespace graft::nn {
 namespace {
 
@@ -15,6 +17,10 @@ void walk(M& m, const std::string& path, const F& f) {
 
 std::string join_path(const std::string& prefix, const std::string& name) {
   return prefix.empty() || name.empty() ? prefix + name : prefix + "." + name;
+}
+
+Tensor Module::loss(const Tensor& x, const Tensor& labels, double label_smoothing) {
+  return cross_entropy_inplace(forward(x), labels, label_smoothing);
 }
 
 NamedTensors Module::named_parameters() const {

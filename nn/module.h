@@ -23,6 +23,9 @@ class Module {
 
   // x: [N, ...] with images as [N, H, W, C], token ids as i64 [N, T]. ShapeError when x does not fit.
   virtual Tensor forward(const Tensor& x) = 0;
+  // cross_entropy(forward(x), labels[N]) without keeping the logits: their gradient overwrites them (tensor/ops/loss.h). Of a
+  // module that ends in a linear layer.
+  virtual Tensor loss(const Tensor& x, const Tensor& labels, double label_smoothing = 0);
 
   // Shapes alone, nothing is computed: x is what forward would get, the result what it would return.
   virtual Shape output_shape(const Shape& x) const { return x; }

@@ -12,7 +12,8 @@
 //                                        latest have read their source (it may be overwritten); have been written as well
 //   tma_prefetch(map)                    the descriptor, ahead of its first use
 //
-// Shared addresses: multiples of 128 bytes, and of swizzle_alignment(). Whoever writes to shared memory with ordinary stores calls
+// Shared addresses: multiples of 128 bytes, and of swizzle_alignment(). c0: at a multiple of 16 bytes, or the GPU says "illegal
+// instruction"; the other coordinates anywhere, also outside. Whoever writes to shared memory with ordinary stores calls
 // fence_async() before the barrier after which another thread lets tma_store read it. A block must not end before its
 // stores have read.
 #pragma once

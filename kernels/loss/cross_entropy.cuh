@@ -121,6 +121,11 @@ __device__ void map_row(T* dx, const T* x, int64_t classes, F f) {
   if (whole.end + threadIdx.x < classes) plain(whole.end + threadIdx.x);
 }
 
+template <class T>
+__device__ void clear_padding(T* dx, int64_t classes, int64_t line) {
+  for (int64_t c = classes + threadIdx.x; c < line; c += blockDim.x) dx[c] = from_float<T>(0.0f);
+}
+
 __device__ inline float row_loss_of(const RowSums& row, float at_label, Smoothing q) {
   return logf(row.exponentials) + q.keep * (row.max - at_label) + (q.spread != 0.0f ? q.spread * row.below : 0.0f);
 }

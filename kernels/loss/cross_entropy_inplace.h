@@ -7,10 +7,10 @@
 
 namespace graft {
 
-// loss[1], x[N, C]
+// loss[1], x[N, C + padding]
 template <class T>
 using CrossEntropyInplaceForward = void(Context&, Accumulate<T>* loss, T* x, const int64_t* labels, const CrossEntropyParams&);
-// dx[N, C], dloss[1]
+// dx[N, C + padding], dloss[1]
 template <class T>
 using CrossEntropyInplaceBackward = void(Context&, T* dx, const Accumulate<T>* dloss, const CrossEntropyParams&);
 

@@ -13,7 +13,7 @@ void cross_entropy_inplace_forward(Context& context, float* loss, float* x, cons
 }
 
 void cross_entropy_inplace_backward(Context& context, float* dx, const float* dloss, const CrossEntropyParams& p) {
-  if (*dloss != 1.0f) axpby_forward(context, dx, dx, {*dloss, 0, p.n * p.classes});
+  if (*dloss != 1.0f) axpby_forward(context, dx, dx, {*dloss, 0, p.n * p.line()});
 }
 
 GRAFT_KERNEL(cross_entropy_inplace, forward, cpu, float, CrossEntropyInplaceForward);

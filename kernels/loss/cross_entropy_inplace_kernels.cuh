@@ -3,7 +3,7 @@
 // forward   v1 block      a block a row: maximum and sum in one read, the result in a second (from cache, where the row fits in
 //                         it), in vectors where the row has whole ones; accepts all
 //           v2 registers  the row stays in the registers of a warp or a block (kernels/common/rows.cuh): one read, one write.
-//                         Classes in units of 16 bytes, up to 32,768. 8 bytes a logit in f32, 4 in bf16
+//                         Classes in units of 16 bytes, up to 32,768, no padding. 8 bytes a logit in f32, 4 in bf16
 // backward  v1            returns at once where dloss is 1; dloss stays in the memory of the device, so nobody waits for it
 #include "kernels/common/registry.h"
 #include "kernels/common/rows.cuh"
@@ -22,14 +22,14 @@ inline int row_threads(int64_t classes) { return classes > int64_t{1} << 14 ? kM
 
 template <class T>
 __global__ void __launch_bounds__(kMostRowThreads)
-    cross_entropy_inplace_v1(float* row_loss, T* x, const int64_t* labels, int64_t classes, float rows, Smoothing q) {
+    cross_entropy_inplace_v1(float* row_loss, T* x, const int64_t* labels, int64_t classes, int64_t line, float rows, Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
   };
   auto& smem = shared<Smem>();
   const int64_t label = labels[blockIdx.x];
-  x += blockIdx.x * classes;
+  x += blockIdx.x * line;
   const float at_label = label >= 0 && label < classes ? to_float(x[label]) : NAN;
   RowSums row;
   row.add_row(x, classes);
@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
   const float share = 1.0f / rows;
   const auto gradient = [&](float v, bool is_label) { return (exp_of<T>(v - row.max) * scale - q(is_label)) * share; };
   map_row(x, x, classes, [&](float v) { return gradient(v, false); });
+  clear_padding(x, classes, line);
   __syncthreads();
   if (threadIdx.x == 0 && label >= 0 && label < classes) x[label] = from_float<T>(gradient(at_label, true));
 }
@@ -92,12 +93,12 @@ template <class T>
 struct Forward {
   static void v1(Context& context, float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
     const auto rows = device_scratch<float>(context, size_t(p.n));
-    launch_blocks(context, p.n, row_threads(p.classes), cross_entropy_inplace_v1<T>, rows.get(), x, labels, p.classes, float(p.n),
-                  Smoothing(p));
+    launch_blocks(context, p.n, row_threads(p.classes), cross_entropy_inplace_v1<T>, rows.get(), x, labels, p.classes, p.line(),
+                  float(p.n), Smoothing(p));
     sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
   }
   static bool supports_v2(float*, T* x, const int64_t*, const CrossEntropyParams& p) {
-    return aligned_16(x) && rows_fit<kValues, T>(p.classes);
+    return aligned_16(x) && p.padding == 0 && rows_fit<kValues, T>(p.classes);
   }
   static void v2(Context& context, float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
     const auto rows = device_scratch<float>(context, size_t(p.n));
@@ -124,7 +125,7 @@ void cross_entropy_inplace_forward(Context& context, Accumulate<T>* loss, T* x, 
 }
 template <class T>
 void cross_entropy_inplace_backward(Context& context, T* dx, const Accumulate<T>* dloss, const CrossEntropyParams& p) {
-  const int64_t n = p.n * p.classes;
+  const int64_t n = p.n * p.line();
   launch_blocks(context, blocks_for(n, kThreads), kThreads, scale_gradient<T>, dx, dloss, n);
 }
 

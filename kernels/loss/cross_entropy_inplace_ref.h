@@ -16,7 +16,7 @@ void cross_entropy_inplace_forward(Context& context, T* loss, T* x, const int64_
 
 template <class T>
 void cross_entropy_inplace_backward(Context&, T* dx, const T* dloss, const CrossEntropyParams& p) {
-  for (int64_t i = 0; i < p.n * p.classes; ++i) dx[i] *= *dloss;
+  for (int64_t i = 0; i < p.n * p.line(); ++i) dx[i] *= *dloss;
 }
 
 }  // namespace graft::ref

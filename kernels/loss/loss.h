@@ -11,17 +11,19 @@ namespace graft {
 struct CrossEntropyParams {
   int64_t n, classes;
   double smoothing;
+  int64_t padding = 0;  // columns behind the classes, as matrix products like their lines: not read, their gradient is 0
+  int64_t line() const { return classes + padding; }
 };
 struct MseParams {
   int64_t n;
 };
 
-// loss[1]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no
+// loss[1]; x[N, C + padding]; normaliser[N, 2]: each row's maximum and log sum exp(x - maximum), apart so that large logits lose no
 // digits.
 template <class T>
 using CrossEntropyForward = void(Context&, Accumulate<T>* loss, Accumulate<T>* normaliser, const T* x, const int64_t* labels,
                                  const CrossEntropyParams&);
-// dloss[1]
+// dx like x; dloss[1]
 template <class T>
 using CrossEntropyBackward = void(Context&, T* dx, const Accumulate<T>* dloss, const T* x, const Accumulate<T>* normaliser,
                                   const int64_t* labels, const CrossEntropyParams&);

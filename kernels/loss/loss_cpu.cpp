@@ -5,6 +5,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 // (after the two above, once per target)
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/common/registry.h"
@@ -39,6 +40,7 @@ void CrossEntropyRowGradient(float* dx, float scale, const float* x, const float
     lanes.store(hn::Mul(s, hn::Sub(exp_of(hn::Sub(hn::Sub(lanes.load(x + c), max), log_sum)), q)), dx + c);
   });
   dx[label] = scale * (probability - (uniform + float(1 - p.smoothing)));
+  std::fill(dx + p.classes, dx + p.line(), 0.0f);
 }
 
 float SquaredDistance(const float* x, const float* target, int64_t n) {
@@ -75,7 +77,7 @@ void cross_entropy_forward(Context& context, float* loss, float* normaliser, con
   auto rows = context.scratch<float>(size_t(p.n));
   context.pool().parallel_range(p.n, grain(p.classes), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      rows[size_t(n)] = HWY_DYNAMIC_DISPATCH(CrossEntropyRow)(normaliser + 2 * n, x + n * p.classes, labels[n], p);
+      rows[size_t(n)] = HWY_DYNAMIC_DISPATCH(CrossEntropyRow)(normaliser + 2 * n, x + n * p.line(), labels[n], p);
   });
   double sum = 0;
   for (int64_t n = 0; n < p.n; ++n) sum += rows[size_t(n)];
@@ -87,7 +89,7 @@ void cross_entropy_backward(Context& context, float* dx, const float* dloss, con
   const float scale = *dloss / float(p.n);
   context.pool().parallel_range(p.n, grain(p.classes), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) HWY_DYNAMIC_DISPATCH(CrossEntropyRowGradient)
-    (dx + n * p.classes, scale, x + n * p.classes, normaliser + 2 * n, labels[n], p);
+    (dx + n * p.line(), scale, x + n * p.line(), normaliser + 2 * n, labels[n], p);
   });
 }
 

@@ -22,13 +22,14 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v1(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, Smoothing q) {
+    cross_entropy_rows_v1(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, int64_t line,
+                          Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
   };
   auto& smem = shared<Smem>();
-  x += blockIdx.x * classes;
+  x += blockIdx.x * line;
   RowSums row;
   for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) row.max = max_nan(row.max, to_float(x[c]));
   row.max = block_max(row.max, smem.max);
@@ -44,13 +45,14 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v2(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, Smoothing q) {
+    cross_entropy_rows_v2(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, int64_t line,
+                          Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
   };
   auto& smem = shared<Smem>();
-  x += blockIdx.x * classes;
+  x += blockIdx.x * line;
   RowSums row;
   row.add_row(x, classes);
   row = row.of_block(smem.max, smem.sums);
@@ -60,27 +62,28 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_v1(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
-                              int64_t classes, Smoothing q) {
+                              int64_t classes, int64_t line, Smoothing q) {
   const int64_t i = global_thread();
-  if (i >= n * classes) return;
-  const int64_t row = i / classes;
-  dx[i] = from_float<T>(*dloss / float(n) *
-                        (expf(to_float(x[i]) - normaliser[2 * row] - normaliser[2 * row + 1]) - q(i % classes == labels[row])));
+  if (i >= n * line) return;
+  const int64_t row = i / line, c = i % line;
+  const float v = *dloss / float(n) * (expf(to_float(x[i]) - normaliser[2 * row] - normaliser[2 * row + 1]) - q(c == labels[row]));
+  dx[i] = from_float<T>(c < classes ? v : 0.0f);
 }
 
 // dx at the label is written once more at the end, so that nobody compares columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_v2(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
-                              int64_t classes, Smoothing q) {
+                              int64_t classes, int64_t line, Smoothing q) {
   const int64_t row = blockIdx.x, label = labels[row];
   const float max = normaliser[2 * row], log_sum = normaliser[2 * row + 1], factor = *dloss / float(n);
-  x += row * classes, dx += row * classes;
+  x += row * line, dx += row * line;
   const auto gradient = [&](float v, bool at_label) { return factor * (exp_of<T>(v - max - log_sum) - q(at_label)); };
   const bool valid = label >= 0 && label < classes;
   const float at_label = threadIdx.x == 0 && valid ? gradient(to_float(x[label]), true) : 0.0f;
   __syncthreads();  // dx may be x
   map_row(dx, x, classes, [&](float v) { return gradient(v, false); });
+  clear_padding(dx, classes, line);
   __syncthreads();
   if (threadIdx.x == 0 && valid) dx[label] = from_float<T>(at_label);
 }
@@ -107,12 +110,12 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 struct Forward {
-  using Kernel = void(float*, float*, const T*, const int64_t*, int64_t, Smoothing);
+  using Kernel = void(float*, float*, const T*, const int64_t*, int64_t, int64_t, Smoothing);
   static void run(Context& context, Kernel* kernel, int threads, float* loss, float* normaliser, const T* x, const int64_t* labels,
                   const CrossEntropyParams& p) {
     if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);
     const auto rows = device_scratch<float>(context, size_t(p.n));
-    launch_blocks(context, p.n, threads, kernel, rows.get(), normaliser, x, labels, p.classes, Smoothing(p));
+    launch_blocks(context, p.n, threads, kernel, rows.get(), normaliser, x, labels, p.classes, p.line(), Smoothing(p));
     sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
   }
   static void v1(Context& context, float* loss, float* normaliser, const T* x, const int64_t* labels, const CrossEntropyParams& p) {
@@ -132,8 +135,8 @@ template <class T>
 struct Backward {
   static void v1(Context& context, T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels,
                  const CrossEntropyParams& p) {
-    launch_threads(context, p.n * p.classes, cross_entropy_backward_v1<T>, dx, dloss, x, normaliser, labels, p.n, p.classes,
-                   Smoothing(p));
+    launch_threads(context, p.n * p.line(), cross_entropy_backward_v1<T>, dx, dloss, x, normaliser, labels, p.n, p.classes,
+                   p.line(), Smoothing(p));
   }
   static bool supports_v2(T* dx, const float*, const T* x, const float*, const int64_t*, const CrossEntropyParams&) {
     return (reinterpret_cast<uintptr_t>(dx) - reinterpret_cast<uintptr_t>(x)) % 16 == 0;
@@ -141,7 +144,7 @@ struct Backward {
   static void v2(Context& context, T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels,
                  const CrossEntropyParams& p) {
     launch_blocks(context, p.n, block_threads(p.classes), cross_entropy_backward_v2<T>, dx, dloss, x, normaliser, labels, p.n,
-                  p.classes, Smoothing(p));
+                  p.classes, p.line(), Smoothing(p));
   }
 };
 template <class T>

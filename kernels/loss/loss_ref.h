@@ -9,7 +9,7 @@ void cross_entropy_forward(Context&, T* loss, T* normaliser, const T* x, const i
   using std::log;
   check_labels("cross_entropy", labels, p.n, p.classes);
   T total = 0;
-  for (int64_t n = 0; n < p.n; ++n, x += p.classes) {
+  for (int64_t n = 0; n < p.n; ++n, x += p.line()) {
     const auto [max, sum] = max_and_sum(x, p.classes);
     normaliser[2 * n] = max;
     normaliser[2 * n + 1] = log(sum);
@@ -25,11 +25,13 @@ template <class T>
 void cross_entropy_backward(Context&, T* dx, const T* dloss, const T* x, const T* normaliser, const int64_t* labels,
                             const CrossEntropyParams& p) {
   using std::exp;
-  for (int64_t n = 0; n < p.n; ++n, x += p.classes, dx += p.classes)
+  for (int64_t n = 0; n < p.n; ++n, x += p.line(), dx += p.line()) {
     for (int64_t c = 0; c < p.classes; ++c) {
       const T q = T(p.smoothing / double(p.classes)) + (c == labels[n] ? T(1 - p.smoothing) : T(0));
       dx[c] = *dloss / T(p.n) * (exp(x[c] - normaliser[2 * n] - normaliser[2 * n + 1]) - q);
     }
+    for (int64_t c = p.classes; c < p.line(); ++c) dx[c] = 0;
+  }
 }
 
 template <class T>

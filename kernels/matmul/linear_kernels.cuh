@@ -12,8 +12,6 @@
 // |                  | forward, by request                     | (aligned.cuh)                                                |
 // | v8 persistent    | as v7, bf16, c more than 128 rows, k in | persistent_kernels.cuh                                       |
 // |                  | one part                                |                                                              |
-// | v9 eighths       | as v8, lines of y not in units of 16    | eighths_kernels.cuh: TMA takes lines of any length, eight    |
-// |                  | bytes                                   | apart                                                        |
 //
 // relu's gradient and dbias: gradient.cuh.
 #include "kernels/common/registry.h"
@@ -71,7 +69,6 @@ using Mma = By<T, supports_mma, mma_product>;
 template <class T>
 using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product>;
-using Eighths = By<BFloat16, supports_eighths, eighths_product>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
     {{1, "register tile"}, Tile<float>::supports_forward, Tile<float>::forward},
@@ -94,21 +91,18 @@ constexpr Rung<LinearForward<BFloat16>> kForwardBf16[] = {
     {{6, "mma bf16"}, Mma<BFloat16>::supports_forward, Mma<BFloat16>::forward},
     {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_forward, Wgmma<BFloat16>::forward},
     {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
-    {{9, "eighths bf16"}, Eighths::supports_forward, Eighths::forward},
 };
 constexpr Rung<LinearDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_dgrad, Tile<BFloat16>::dgrad},
     {{6, "mma bf16"}, Mma<BFloat16>::supports_dgrad, Mma<BFloat16>::dgrad},
     {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_dgrad, Wgmma<BFloat16>::dgrad},
     {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
-    {{9, "eighths bf16"}, Eighths::supports_dgrad, Eighths::dgrad},
 };
 constexpr Rung<LinearWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_wgrad, Tile<BFloat16>::wgrad},
     {{6, "mma bf16"}, Mma<BFloat16>::supports_wgrad, Mma<BFloat16>::wgrad},
     {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports_wgrad, Wgmma<BFloat16>::wgrad},
     {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
-    {{9, "eighths bf16"}, Eighths::supports_wgrad, Eighths::wgrad},
 };
 
 }  // namespace

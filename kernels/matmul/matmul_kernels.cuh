@@ -19,8 +19,6 @@
 // |                  | transposed, b transposed   |                                                                           |
 // | v8 persistent    | as v7, bf16, m > 128, k    | persistent_kernels.cuh: blocks take tile after tile, pairs share b by     |
 // |                  | not cut                    | multicast, TMA stores c                                                   |
-// | v9 eighths       | as v8, one matrix, lines   | eighths_kernels.cuh: TMA takes lines of any length, eight apart           |
-// |                  | of a or c not aligned      |                                                                           |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
 #include "kernels/common/ptx.h"
 #include "kernels/common/launch.h"
@@ -138,7 +136,6 @@ using Mma = By<T, supports_mma, mma_product>;
 template <class T>
 using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product>;
-using Eighths = By<BFloat16, supports_eighths, eighths_product>;
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},
@@ -155,7 +152,6 @@ constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
     {{6, "mma bf16"}, Mma<BFloat16>::supports, Mma<BFloat16>::run},
     {{7, "wgmma bf16"}, Wgmma<BFloat16>::supports, Wgmma<BFloat16>::run},
     {{8, "persistent bf16"}, Persistent::supports, Persistent::run},
-    {{9, "eighths bf16"}, Eighths::supports, Eighths::run},
 };
 
 }  // namespace

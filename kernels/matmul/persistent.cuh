@@ -1,5 +1,5 @@
-// The kernel of versions 8 and 9 of matmul and linear, on Hopper: wgmma_loop.cuh in 132 blocks that take tile after tile. How tiles
-// come and go is the versions' own (Maps).
+// The kernel of version 8 of matmul and linear, on Hopper: wgmma_loop.cuh in 132 blocks that take tile after tile. How tiles come
+// and go is its user's (Maps).
 //
 //   persistent   the producer loads the next tile while the consumers finish this one
 //   cluster      two blocks, one above the other, share columns: each loads half of the tile of b, and TMA sends it to both, so
@@ -7,8 +7,6 @@
 //   epilogue     sums go by stmatrix into swizzled boxes of 16 x 64, a warp's own, that TMA stores, edges clipped: no barrier
 //                between warps. The bias of a tile is loaded before its products and lies in the registers of a warp. As short
 //                as it can be: all blocks store at the same time, and the tensor cores stand still
-//   head start   one consumer begins two tiles of k before the other, once: from then on it stores its half while the other has
-//                the tensor cores to itself, and the other way round (not measured yet)
 //   residual     is loaded into those boxes while the tile is multiplied, and read from them by ldmatrix as stmatrix will write
 //   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
 //   order        tiles that run together cover eight rows of tiles: b stays in L2
@@ -19,7 +17,6 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kHeadStart = 400;  // ns: two tiles of k by one consumer
 constexpr int kPairs = 66;  // of multiprocessors of an H100; fewer take the blocks in turns
 
 // What fits beside each other: slots of the ring, and boxes of 16 x 64 that a warp can fill before a store has to be over.
@@ -169,10 +166,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
         }
       }
   } else {
-    if (warpgroup == kConsumers) {
-      mbarrier_wait(&s.full[0], 0);
-      __nanosleep(kHeadStart);
-    }
     registers_increase<232>();
     const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
     const Finish finish = finish_of(p, Maps::kResidual && p.vectors);

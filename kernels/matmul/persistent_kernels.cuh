@@ -1,6 +1,5 @@
 // Version 8 of matmul and linear: persistent.cuh with tiles as they lie in memory. Lines of a and b that are not aligned are
-// copied, such of c are stored without TMA; where version 9 takes them it runs. A residual comes by TMA too: tiles of 192 columns
-// at most.
+// copied, such of c are stored without TMA, two bytes a lane. A residual comes by TMA too: tiles of 192 columns at most.
 #include "kernels/matmul/persistent.cuh"
 
 namespace graft::GRAFT_GPU {

@@ -65,7 +65,5 @@ void wgmma_product(Context&, const MatrixProduct<float>&);
 void wgmma_product(Context&, const MatrixProduct<BFloat16>&);
 bool supports_persistent(const MatrixProduct<BFloat16>&);  // v8, Hopper
 void persistent_product(Context&, const MatrixProduct<BFloat16>&);
-bool supports_eighths(const MatrixProduct<BFloat16>&);  // v9, Hopper
-void eighths_product(Context&, const MatrixProduct<BFloat16>&);
 
 }  // namespace graft::GRAFT_GPU

@@ -4,6 +4,7 @@
 
 #include "tensor/ops/binary.h"
 #include "tensor/ops/linear.h"
+#include "tensor/ops/loss.h"
 #include "tensor/ops/view.h"
 
 namespace graft::nn {
@@ -44,6 +45,10 @@ Tensor TokenEmbedding::forward(const Tensor& ids) {
 }
 
 Tensor TiedLinear::forward(const Tensor& x) { return linear(x, table_.weight); }
+
+Tensor TiedLinear::loss(const Tensor& x, const Tensor& labels, double label_smoothing) {
+  return linear_cross_entropy(x, table_.weight, labels, label_smoothing);
+}
 
 Shape TiedLinear::output_shape(const Shape& x) const {
   check<ShapeError>(x.rank() >= 1 && x[-1] == table_.weight.size(1), "tied linear: x: expected [.., {}], got {}",

@@ -49,6 +49,7 @@ class TiedLinear : public Module {
  public:
   explicit TiedLinear(const Embedding& table) : table_(table) {}  // table outlives this
   Tensor forward(const Tensor& x) override;
+  Tensor loss(const Tensor& x, const Tensor& labels, double label_smoothing = 0) override;
   Shape output_shape(const Shape& x) const override;
   int64_t multiply_adds(const Shape& x) const override { return x.numel() * table_.weight.size(0); }
 

@@ -7,10 +7,12 @@
 
 namespace graft::harness {
 
+std::string padded(int64_t columns) { return columns ? fmt::format(" padding={}", columns) : ""; }
+
 void add_cross_entropy(Tier tier, const CrossEntropyParams& p) {
-  const auto [n, classes, smoothing] = p;
-  const int64_t size = n * classes;
-  const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
+  const auto [n, classes, smoothing, padding] = p;
+  const int64_t size = n * p.line();
+  const auto name = fmt::format("n={} classes={} smoothing={}{}", n, classes, smoothing, padded(padding));
   const Cost cost{.reduction = double(classes), .flops = 4.0 * double(size), .bytes = 4.0 * double(size)};
   add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier,
                            {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
@@ -40,25 +42,34 @@ GRAFT_CASES(cross_entropy) {
                                   {257, 131, Tier::ci},
                                   {4096, 1000, Tier::bench}})
     for (double smoothing : {0.0, 0.1, 1.0}) add_cross_entropy(tier, {n, classes, smoothing});
+  for (auto [classes, padding] : {std::pair<int64_t, int64_t>{3, 5}, {13, 3}, {257, 7}, {1023, 9}})
+    for (double smoothing : {0.0, 0.1}) add_cross_entropy(classes < 100 ? Tier::smoke : Tier::ci, {3, classes, smoothing, padding});
 }
 
 GRAFT_CASES(cross_entropy_inplace) {
-  for (auto [n, classes] : {std::pair<int64_t, int64_t>{1, 1},
-                            {50, 10},
-                            {7, 16},
-                            {5, 264},
-                            {3, 1000},
-                            {2, 1032},
-                            {1, 4104},
-                            {1, 32768},
-                            {1, 32776},
-                            {2, 1025},
-                            {70001, 2}})
+  struct Shape {
+    int64_t n, classes, padding = 0;
+  };
+  for (auto [n, classes, padding] : {Shape{1, 1},
+                                     {50, 10},
+                                     {7, 16},
+                                     {5, 264},
+                                     {3, 3, 5},
+                                     {4, 13, 3},
+                                     {3, 257, 7},
+                                     {2, 1016, 8},
+                                     {3, 1000},
+                                     {2, 1032},
+                                     {1, 4104},
+                                     {1, 32768},
+                                     {1, 32776},
+                                     {2, 1025},
+                                     {70001, 2}})
     for (double smoothing : {0.0, 0.1}) {
-      const int64_t size = n * classes;
-      const auto name = fmt::format("n={} classes={} smoothing={}", n, classes, smoothing);
+      const int64_t size = n * (classes + padding);
+      const auto name = fmt::format("n={} classes={} smoothing={}{}", n, classes, smoothing, padded(padding));
       const Tier tier = size < 2000 ? Tier::smoke : Tier::ci;
-      const CrossEntropyParams p{n, classes, smoothing};
+      const CrossEntropyParams p{n, classes, smoothing, padding};
       add<CrossEntropyInplaceForward>(Op::cross_entropy_inplace, Pass::forward, name, tier,
                                       {out(1), in_out_uniform(size, -8, 8), index(n, classes)},
                                       {.reduction = double(classes), .flops = 5.0 * double(size), .bytes = 8.0 * double(size)}, p);

@@ -13,8 +13,8 @@ template <Swizzle kSwizzle>
 void run_tma_load(Context& context, uint32_t* out, const uint32_t* in) {
   constexpr int kWidth = kSwizzle == Swizzle::none ? 12 : swizzle_bytes(kSwizzle) / 4;
   const TensorMap map = tensor_map(TiledTensor{in, DType::f32, 3, {40, 7, 6}, {160, 1120}, {kWidth, 4, 3}, kSwizzle});
-  launch(load_box<3, false>, 1, 64, kBytes, context, reinterpret_cast<float*>(out), map, kWidth * 12 * 4, 40 - kWidth / 2, -1, 4, 0,
-         0, 0, 0);
+  launch(load_box<3, false>, 1, 64, kBytes, context, reinterpret_cast<float*>(out), map, kWidth * 12 * 4, (40 - kWidth / 2) & ~3,
+         -1, 4, 0, 0, 0, 0);
 }
 // Patches of images of 2 x 5 x 6 x 16 floats or x 72 of bf16, a filter of 3 x 2, padding 1; partly channels beyond the last.
 template <Swizzle kSwizzle, int kStride, int kDilation, class T = float>

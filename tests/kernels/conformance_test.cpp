@@ -32,7 +32,7 @@ TEST_CASE("golden: emu computes what a GPU computed") {
   CHECK(compared == 2 * emu::conformance_wrappers().size());
 }
 
-TEST_CASE("conformance: every wrapper runs on emu, and its outputs depend on its inputs") {
+TEST_CASE("wrappers write all of their output, and it depends on their input") {
   Context context(1);
   for (const auto list : {emu::conformance_wrappers(), emu::conformance_hopper_wrappers()})
     for (const conformance::Wrapper& w : list) {

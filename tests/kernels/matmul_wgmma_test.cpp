@@ -83,52 +83,9 @@ TEST_CASE("wgmma and persistent matmul copy lines that are not aligned") {
       check_matmul<BFloat16>({2, 67, 71, 75, ta, tb}, Inputs::integers, 7);
     }
 }
-TEST_CASE("eighths matmul: lines of a or c of any length, ragged, accumulated, more tiles of k than slots") {
-  for (int64_t odd = 65; odd < 72; ++odd) {
-    check_matmul<BFloat16>({1, 301, odd, 72, false, true}, Inputs::integers, 9);
-    check_matmul<BFloat16>({1, 301, 72, odd, false, false}, Inputs::integers, 9);
-    check_matmul<BFloat16>({1, 304, odd, 72, false, true}, Inputs::integers, 9);  // one map for all eighths of the other matrix
-    check_matmul<BFloat16>({1, 304, 72, odd, false, false}, Inputs::integers, 9);
-    check_matmul<BFloat16>({1, 72 + odd, 72, 80, true, false}, Inputs::integers, 9);
-  }
-  check_matmul<BFloat16>({1, 136, 67, 520, false, true, Write::accumulate}, Inputs::normal, 9);
-  check_matmul<BFloat16>({1, 301, 72, 523, false, false}, Inputs::normal, 9);
-  check_matmul<BFloat16>({1, 143, 72, 520, true, false}, Inputs::normal, 9);
-  check_matmul<BFloat16>({1, 143, 71, 72, true, false}, Inputs::integers, 8);  // its b is copied, its c not in units of 16 bytes
-}
-TEST_CASE("eighths matmul: tiles of 192 and of 256 columns") {
-  for (int64_t n : {12601, 13001}) check_matmul<BFloat16>({1, 136, n, 16, false, true}, Inputs::integers, 9);
-  for (int64_t n : {12600, 13000}) {
-    check_matmul<BFloat16>({1, 136, n, 19, false, false}, Inputs::integers, 9);
-    check_matmul<BFloat16>({1, 139, n, 16, true, false}, Inputs::integers, 9);
-  }
-}
-TEST_CASE("eighths matmul refuses what is aligned, a batch, lines of b of any length, a k that eight does not divide") {
-  const auto runs = [](const MatmulParams& p) {
-    const auto a = values<BFloat16>(size_t(p.batch * p.m * p.k), 1, Inputs::integers),
-               b = values<BFloat16>(size_t(p.batch * p.k * p.n), 2, Inputs::integers);
-    std::vector<BFloat16> c(size_t(p.batch * p.m * p.n));
-    try {
-      call<MatmulForward, BFloat16>(Op::matmul, Pass::forward, 9, 0, c.data(), a.data(), b.data(), p);
-    } catch (const ConfigError&) {
-      return false;
-    }
-    return true;
-  };
-  CHECK(runs({1, 136, 67, 72, false, true}));
-  CHECK_FALSE(runs({1, 136, 72, 72, false, true}));
-  CHECK_FALSE(runs({2, 136, 67, 72, false, true}));
-  CHECK_FALSE(runs({1, 136, 67, 71, false, true}));
-  CHECK_FALSE(runs({1, 136, 67, 72}));
-  CHECK_FALSE(runs({1, 128, 67, 72, false, true}));
-  CHECK(runs({1, 141, 72, 80, true, false}));
-  CHECK_FALSE(runs({1, 141, 72, 79, true, false}));
-  CHECK_FALSE(runs({1, 141, 72, 80, true, true}));
-}
 TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
   check_linear(7, {136, 72, 80, Activation::relu});
   check_linear(8, {136, 136, 136, Activation::relu});
-  check_linear(9, {136, 136, 141, Activation::relu});
 }
 TEST_CASE("wgmma and persistent linear: residual") {
   check_linear_forward(7, {136, 72, 80, Activation::relu});

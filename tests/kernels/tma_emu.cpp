@@ -170,6 +170,16 @@ __global__ void misaligned_box(float*) {
   mbarrier_wait(&s.b, 0);
 }
 template <Bug kBug>
+__global__ void coordinate_between(float*) {
+  auto& s = aligned_shared<Tile>();
+  start(s);
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(&s.b, 64);
+    tma_load(s.v, planted_map, &s.b, kBug == Bug::corrected ? 4 : 3, 4);
+  }
+  mbarrier_wait(&s.b, 0);
+}
+template <Bug kBug>
 __global__ void load_over_readers(float* out) {
   auto& s = aligned_shared<Tile>();
   start(s);
@@ -243,9 +253,9 @@ TEST_CASE("tma: boxes of one to five dimensions, with zeros outside") {
     options().seed = seed;
     auto x = numbers(4 * 4 * 4 * 4 * 8);
     check_tile<1>({x.data(), DType::f32, 1, {100}, {}, {32}}, x, {80});
-    check_tile<1>({x.data(), DType::f32, 1, {100}, {}, {32}}, x, {-3});
-    check_tile<2>({x.data(), DType::f32, 2, {30, 9}, {128}, {8, 4}}, x, {25, -2});
-    check_tile<3>({x.data(), DType::f32, 3, {5, 4, 7}, {32, 128}, {8, 3, 2}}, x, {-1, 2, 5});
+    check_tile<1>({x.data(), DType::f32, 1, {100}, {}, {32}}, x, {-4});
+    check_tile<2>({x.data(), DType::f32, 2, {30, 9}, {128}, {8, 4}}, x, {24, -2});
+    check_tile<3>({x.data(), DType::f32, 3, {5, 4, 7}, {32, 128}, {8, 3, 2}}, x, {-4, 2, 5});
     check_tile<4>({x.data(), DType::f32, 4, {8, 4, 3, 4}, {32, 128, 512}, {4, 2, 5, 3}}, x, {4, 3, -1, 2});
     check_tile<5>({x.data(), DType::f32, 5, {8, 4, 4, 4, 4}, {32, 128, 512, 2048}, {4, 2, 2, 3, 2}}, x, {4, -1, 3, 2, 3});
     check_tile<3>({x.data(), DType::f32, 3, {8, 9, 7}, {32, 288}, {8, 6, 5}, Swizzle::none, {1, 2, 3}}, x, {0, 1, 2});  // steps
@@ -314,6 +324,8 @@ TEST_CASE("planted: TMA") {
   CHECK_PLANTED_IN(wrong_bytes, kPlanted, "copies bring 64 bytes to a phase that expects 48");
   CHECK_PLANTED_IN(too_many_bytes_expected, kPlanted, "deadlock", "(0 arrivals missing, 64 of 80 bytes under way)");
   CHECK_PLANTED_IN(misaligned_box, kPlanted, "misaligned TMA load at tma_emu.cpp:", "is no multiple of 128");
+  CHECK_PLANTED_IN(coordinate_between, kPlanted,
+                   "illegal TMA load at tma_emu.cpp:", "expected coordinate 0 at a multiple of 16 bytes");
   CHECK_PLANTED_IN(never_waited_for, kPlanted, "ends while the TMA load at tma_emu.cpp:", "nobody has waited for the mbarrier");
   CHECK_PLANTED_IN(exit_with_a_store, kPlanted, "it exits while the TMA store at tma_emu.cpp:", "may still read");
 }

@@ -35,12 +35,11 @@ std::vector<double> train(const Task& task, Device device, bool adamw) {
   std::vector<double> losses;
   for (int64_t step = 0; step < kSteps; ++step) {
     optimizer->zero_grad();
-    const Tensor logits = net->forward(task.input(step).to(device));
-    const int64_t rows = logits.numel() / task.classes;
+    const Tensor x = task.input(step).to(device);
+    const int64_t rows = net->output_shape(x.shape()).numel() / task.classes;
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < rows; ++i) labels.push_back((step + 2 * i) % task.classes);
-    const Tensor loss =
-        cross_entropy(reshape(logits, {rows, task.classes}), Tensor::from(std::span<const int64_t>(labels), {rows}).to(device));
+    const Tensor loss = net->loss(x, Tensor::from(std::span<const int64_t>(labels), {rows}).to(device));
     loss.backward();
     optimizer->step(adamw ? 1e-4 : 1e-3);
     losses.push_back(loss.item());

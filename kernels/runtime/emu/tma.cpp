@@ -117,6 +117,9 @@ void check_box(const char* what, const Box& box, const void* shared, const void*
   if (reinterpret_cast<uintptr_t>(shared) % uintptr_t(align))
     e.fail(fmt::format("misaligned {} at {}: shared memory {} is no multiple of {}{}", what, place(pc), shared, align,
                        t.swizzle == Swizzle::none ? "" : ", where the pattern of its swizzle begins"));
+  if (int64_t{box.at.at[0]} * box.map.element_bytes() % 16)  // an H100: "an illegal instruction was encountered"
+    e.fail(fmt::format("illegal {} at {}: expected coordinate 0 at a multiple of 16 bytes, got {} elements of {}", what, place(pc),
+                       box.at.at[0], box.map.element_bytes()));
   if (!box.map.im2col) return;
   for (int d = 0; d < t.rank - 2; ++d)
     if (box.at.at[1 + d] < box.map.lower[d] || box.at.at[1 + d] > t.size[1 + d] - 1 + box.map.upper[d])

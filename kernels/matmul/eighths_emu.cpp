@@ -1,1 +1,0 @@
-#include "kernels/matmul/eighths_kernels.cuh"
