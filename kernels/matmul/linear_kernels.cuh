@@ -13,7 +13,7 @@
 // | v8 persistent    | as v7, bf16, c more than 128 rows, k in | persistent_kernels.cuh                                       |
 // |                  | one part                                |                                                              |
 //
-// relu's gradient and dbias: gradient.cuh.
+// relu's gradient and dbias: gradient.cuh; v8 makes dbias with dweight.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/matmul/gradient.cuh"
@@ -36,7 +36,8 @@ MatrixProduct<T> wgrad_product(T* dweight, const T* dy, const T* x, const Linear
   return {.c = dweight, .a = dy, .b = x, .shape = {1, p.out, p.in, p.rows, true, false}, .split = SplitK::by_shape};
 }
 
-template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&)>
+template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&),
+          bool kSumsOfA = false>
 struct By {
   static bool supports_forward(T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
     return kSupports(forward_product(y, x, weight, bias, residual, p));
@@ -57,8 +58,10 @@ struct By {
   }
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const LinearParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, p.rows * p.out);
-    kRun(context, wgrad_product<T>(dweight, gradient, x, p));
-    bias_gradient<T>(context, dbias, gradient, p.rows, p.out);
+    auto product = wgrad_product<T>(dweight, gradient, x, p);
+    if (kSumsOfA) product.sums_of_a = dbias;
+    kRun(context, product);
+    if (!kSumsOfA) bias_gradient<T>(context, dbias, gradient, p.rows, p.out);
   }
 };
 template <class T>
@@ -68,7 +71,7 @@ template <class T>
 using Mma = By<T, supports_mma, mma_product>;
 template <class T>
 using Wgmma = By<T, supports_wgmma, wgmma_product>;
-using Persistent = By<BFloat16, supports_persistent, persistent_product>;
+using Persistent = By<BFloat16, supports_persistent, persistent_product, true>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
     {{1, "register tile"}, Tile<float>::supports_forward, Tile<float>::forward},

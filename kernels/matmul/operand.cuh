@@ -96,6 +96,7 @@ struct Product {
   float* partial = nullptr;     // [parts, groups, m, n], where there is more than one part
   float* statistics = nullptr;  // [2, groups n]: the sums over the rows of c and of its squares, before c is rounded; null for none
   float* tile_sums = nullptr;   // the same of each row of tiles
+  T* sums_of_a = nullptr;       // [m]: the sums over k of a (persistent.cuh)
 
   // v is the sum of c(i, j ..) and becomes what is stored; elements behind n are ignored.
   template <int kWidth>

@@ -7,6 +7,8 @@
 //   epilogue     sums go by stmatrix into swizzled boxes of 16 x 64, a warp's own, that TMA stores, edges clipped: no barrier
 //                between warps. The bias of a tile is loaded before its products and lies in the registers of a warp. As short
 //                as it can be: all blocks store at the same time, and the tensor cores stand still
+//   sums of a    over k, the bias gradient beside a weight gradient: by two idle warps of the producer, from the tiles of a in the
+//                ring. A pass of its own reads dy again: 50 MB of 8192 x 3072
 //   residual     is loaded into those boxes while the tile is multiplied, and read from them by ldmatrix as stmatrix will write
 //   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
 //   order        tiles that run together cover eight rows of tiles: b stays in L2
@@ -138,6 +140,33 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
   }
 }
 
+// Warp `half` of two that add up tiles of a, whose lines lie along m: lane (chunk, line) eight neighbours of every fourth line.
+constexpr int kSummingWarps = 2;
+struct SumsOfA {
+  int half, chunk = int(threadIdx.x) % 8, line = int(threadIdx.x) % 32 / 8;
+  float sum[8] = {};
+
+  __device__ void add(const BFloat16* tile) {
+#pragma unroll 4
+    for (int k = line; k < kPerLine<BFloat16>; k += 4) {
+      float v[8];
+      load(v, tile + (half * kPerLine<BFloat16> + k) * 64 + (chunk ^ k % 8) * 8);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) sum[e] += v[e];
+    }
+  }
+  __device__ void store(BFloat16* sums, int m, int end) {
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      sum[e] += __shfl_xor_sync(kFullWarp, sum[e], 8);
+      sum[e] += __shfl_xor_sync(kFullWarp, sum[e], 16);
+      const int i = m + 64 * half + 8 * chunk + e;
+      if (line == 0 && i < end) sums[i] = from_float<BFloat16>(sum[e]);
+      sum[e] = 0;
+    }
+  }
+};
+
 template <class P, int kTileN, class Maps>
 __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int items, const __grid_constant__ Maps maps) {
 #if defined(GRAFT_SM_90A)
@@ -149,7 +178,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   const int steps = (p.k + kDepth - 1) / kDepth, first = int(blockIdx.x) / 2, stride = int(gridDim.x) / 2;
   if (threadIdx.x == 0)
     for (uint64_t& b : s.residual) mbarrier_init(&b, 1);
-  init_ring(ring, 2 * kConsumerWarps);
+  init_ring(ring, 2 * kConsumerWarps + (p.sums_of_a ? kSummingWarps : 0));
   cluster_sync();
   Slot<kSlots> slot;
   if (warpgroup == 0) {
@@ -163,6 +192,20 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
           mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
           maps.load_a(s.a[slot.index], full, at.m, step * kDepth, at.g);
           maps.load_b(s.b[slot.index], full, at.n, step * kDepth, at.g, rank);
+        }
+      }
+    if constexpr (kA == Along::outer)
+      if (const int warp = int(threadIdx.x) / 32; p.sums_of_a && warp > 0 && warp <= kSummingWarps) {
+        SumsOfA sums{warp - 1};
+        for (int item = first; item < items; item += stride) {
+          const Item at = item_of<kTileN>(item, p.m, p.n, rank);
+          for (int step = 0; step < steps; ++step, slot.next()) {
+            mbarrier_wait(&s.full[slot.index], slot.parity);
+            if (at.n == 0) sums.add(s.a[slot.index]);
+            __syncwarp();
+            if (lane == 0) mbarrier_arrive(&s.empty[slot.index]);
+          }
+          if (at.n == 0) sums.store(p.sums_of_a, at.m, p.m);
         }
       }
   } else {
@@ -234,10 +277,15 @@ void with_tile(const MatmulParams& shape, int largest, F f) {
   else f.template operator()<128>();
 }
 
-// More than one row of tiles for a pair of blocks, and k in one part. Sums for a batch normalisation are not made here.
+// More than one row of tiles for a pair of blocks, and where k might be cut into parts (version 7), no more time than that takes:
+// its tiles are 128 x 128, all parts are stored as floats and read again. Sums for a batch normalisation are not made here.
 inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
-  return fits_wgmma(p) && !p.statistics && s.m > kTileM && part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split) >= s.k;
+  if (!fits_wgmma(p) || p.statistics || s.m <= kTileM) return false;
+  const int64_t part = part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split);
+  const int64_t blocks = s.batch * ceil_div(s.m, kTileM) * ceil_div(s.n, kTileM) * ceil_div(s.k, part);
+  const double parts_cost = double(ceil_div(blocks, 2 * kPairs)) * (double(ceil_div(part, kPerLine<BFloat16>)) + 12);
+  return part >= s.k || std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, 256)}) <= parts_cost;
 }
 
 // The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.

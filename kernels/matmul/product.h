@@ -22,6 +22,7 @@ struct MatrixProduct {
   Activation activation = Activation::none;  // f: none, relu or gelu
   SplitK split = SplitK::never;
   float* statistics = nullptr;         // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
+  T* sums_of_a = nullptr;              // [m]: the sums over k of op(a), version 8 with a transposed alone: a bias gradient
   int64_t padded_a = 0, padded_b = 0;  // elements from line to line of a copy; 0: dense
 
   int64_t a_line() const { return padded_a ? padded_a : shape.transpose_a ? shape.m : shape.k; }  // of memory
