@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   cluster_sync();
   Slot<kSlots> slot;
   if (warpgroup == 0) {
-    registers_decrease<40>();
+    registers_decrease<56>();
     if (threadIdx.x == 0)
       for (int item = first; item < items; item += stride) {
         const Item at = item_of<kTileN>(item, p.m, p.n, rank);
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
         }
       }
   } else {
-    registers_increase<232>();
+    registers_increase<224>();
     const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
     const Finish finish = finish_of(p, Maps::kResidual && p.vectors);
     int parity = 0;
