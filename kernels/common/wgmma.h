@@ -22,7 +22,9 @@
 //              m (n), `stride` to the next eight lines of k. No swizzle: chunks of eight m (n) by eight k, k 16 bytes apart;
 //              `stride` to the next chunk along m (n), `leading` along k
 // and then the swizzle of tensor_map.h on the address: boxes that TMA has loaded with rows of W bytes are operands as they are.
-// Patterns must begin at their alignment (the base offset of the descriptor stays 0).
+// Patterns begin at their alignment, where TMA lays them (the base offset of the descriptor stays 0); the operand may begin in any
+// of their lines, since the swizzle is one of addresses: lines of one tile make many operands (kernels/conv2d/halo_kernels.cuh).
+// Emulated only; the conformance test asks a GPU.
 //
 // Fragments, with warp w of the warpgroup and lane = 4 g + t ("Register Fragments"):
 //   d[i]   row 16 w + g + 8 (i / 2 % 2), column 8 (i / 4) + 2 t + i % 2
@@ -139,8 +141,10 @@ __device__ inline void registers_decrease() {
 #define GRAFT_REGISTERS_OF_64 GRAFT_REGISTERS_OF_48 ", " GRAFT_REGISTERS_6 ", " GRAFT_REGISTERS_7
 #define GRAFT_REGISTERS_OF_96 \
   GRAFT_REGISTERS_OF_64 ", " GRAFT_REGISTERS_8 ", " GRAFT_REGISTERS_9 ", " GRAFT_REGISTERS_10 ", " GRAFT_REGISTERS_11
-#define GRAFT_REGISTERS_OF_128 \
-  GRAFT_REGISTERS_OF_96 ", " GRAFT_REGISTERS_12 ", " GRAFT_REGISTERS_13 ", " GRAFT_REGISTERS_14 ", " GRAFT_REGISTERS_15
+#define GRAFT_REGISTERS_OF_104 GRAFT_REGISTERS_OF_96 ", " GRAFT_REGISTERS_12
+#define GRAFT_REGISTERS_OF_112 GRAFT_REGISTERS_OF_104 ", " GRAFT_REGISTERS_13
+#define GRAFT_REGISTERS_OF_120 GRAFT_REGISTERS_OF_112 ", " GRAFT_REGISTERS_14
+#define GRAFT_REGISTERS_OF_128 GRAFT_REGISTERS_OF_120 ", " GRAFT_REGISTERS_15
 GRAFT_WGMMA(16, 8, GRAFT_REGISTERS_OF_8, GRAFT_LIST(GRAFT_D8(0)), "%8", "%9", "%10", "%11", "%12", "%13", "%14")
 GRAFT_WGMMA(32, 16, GRAFT_REGISTERS_OF_16, GRAFT_LIST(GRAFT_D16(0)), "%16", "%17", "%18", "%19", "%20", "%21", "%22")
 GRAFT_WGMMA(64, 32, GRAFT_REGISTERS_OF_32, GRAFT_LIST(GRAFT_D32(0)), "%32", "%33", "%34", "%35", "%36", "%37", "%38")
@@ -148,6 +152,12 @@ GRAFT_WGMMA(96, 48, GRAFT_REGISTERS_OF_48, GRAFT_LIST(GRAFT_D32(0), GRAFT_D16(32
 GRAFT_WGMMA(128, 64, GRAFT_REGISTERS_OF_64, GRAFT_LIST(GRAFT_D64(0)), "%64", "%65", "%66", "%67", "%68", "%69", "%70")
 GRAFT_WGMMA(192, 96, GRAFT_REGISTERS_OF_96, GRAFT_LIST(GRAFT_D64(0), GRAFT_D32(64)), "%96", "%97", "%98", "%99", "%100", "%101",
             "%102")
+GRAFT_WGMMA(208, 104, GRAFT_REGISTERS_OF_104, GRAFT_LIST(GRAFT_D64(0), GRAFT_D32(64), GRAFT_D8(96)), "%104", "%105", "%106", "%107",
+            "%108", "%109", "%110")
+GRAFT_WGMMA(224, 112, GRAFT_REGISTERS_OF_112, GRAFT_LIST(GRAFT_D64(0), GRAFT_D32(64), GRAFT_D16(96)), "%112", "%113", "%114",
+            "%115", "%116", "%117", "%118")
+GRAFT_WGMMA(240, 120, GRAFT_REGISTERS_OF_120, GRAFT_LIST(GRAFT_D64(0), GRAFT_D32(64), GRAFT_D16(96), GRAFT_D8(112)), "%120", "%121",
+            "%122", "%123", "%124", "%125", "%126")
 GRAFT_WGMMA(256, 128, GRAFT_REGISTERS_OF_128, GRAFT_LIST(GRAFT_D64(0), GRAFT_D64(64)), "%128", "%129", "%130", "%131", "%132",
             "%133", "%134")
 #undef GRAFT_WGMMA

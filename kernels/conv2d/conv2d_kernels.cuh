@@ -8,8 +8,10 @@
 // | v7 wgmma         | bf16 on Hopper, channels in units of 16 bytes, | wgmma_kernels.cuh: TMA finds the patches; the loop of |
 // |                  | those that are summed in 64s where groups > 1  | matmul does not know that they are none of a matrix   |
 // | v8 persistent    | 1 x 1 with stride 1, as matmul's v8            | nothing new: a product of matrices                    |
+// | v9 halo          | bf16 on Hopper, larger kernels with stride 1,  | halo_kernels.cuh: a tile of pixels is loaded once for |
+// |                  | no groups; wgrad 3 x 3 (by request only)       | all taps, which are operands of the same memory       |
 //
-// v7 and v8: emulated only, no GPU has run them yet.
+// v9: emulated only, no GPU has run it yet.
 //
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
@@ -18,6 +20,7 @@
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/conv2d/channels.cuh"
+#include "kernels/conv2d/halo.h"
 #include "kernels/conv2d/products.cuh"
 #include "kernels/conv2d/wgmma.h"
 #include "kernels/matmul/gradient.cuh"
@@ -196,6 +199,38 @@ struct Wgmma {
   }
 };
 
+struct Halo {
+  using T = BFloat16;
+  static bool supports_forward(T* y, float*, const T* x, const T* weight, const T*, const T* residual, const Conv2dParams& p) {
+    return aligned_16(y, x, weight, residual) && supports_halo(p, Pass::forward);
+  }
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
+    return aligned_16(dx, dy, weight) && supports_halo(p, Pass::dgrad);
+  }
+  // No GPU has run it yet, and it stands on what only a GPU can say (the lines that an operand of wgmma may begin in).
+  template <class... A>
+  static bool never(A...) {
+    return false;
+  }
+
+  static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                      const Conv2dParams& p) {
+    halo_forward(context, y, statistics, x, weight, bias, residual, p);
+  }
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    halo_dgrad(context, dx, gradient, weight, p);
+  }
+  static bool supports_wgrad(T*, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
+    return aligned_16(dy, x) && supports_halo_wgrad(p);
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    halo_wgrad(context, dweight, gradient, x, p);
+    bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+};
+
 constexpr Rung<Conv2dForward<float>> kForward[] = {
     {{1, "register tile"}, By<float, TileLoop>::supports_forward, By<float, TileLoop>::forward},
     {{5, "vectorised"}, By<float, VectorisedLoop>::supports_forward, By<float, VectorisedLoop>::forward},
@@ -216,18 +251,21 @@ constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
     {{7, "wgmma bf16"}, Wgmma::supports_forward, Wgmma::forward, Wgmma::pays_forward},
     {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
+    {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, Halo::never},
 };
 constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad, Wgmma::pays_dgrad},
     {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
+    {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, Halo::never},
 };
 constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad, Wgmma::pays_wgrad},
     {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
+    {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, Halo::never},
 };
 
 }  // namespace

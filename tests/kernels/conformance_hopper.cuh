@@ -60,6 +60,12 @@ template <class T, Major kA, Major kB, int kN, Swizzle kSwizzle>
 constexpr Wrapper wgmma_of(const char* name, Fill fill) {
   return {name, (64 + kN) * kLines / 4, 64 * kN, fill, 2 * kLines / int(sizeof(T)), run_wgmma<T, kA, kB, kN, kSwizzle>};
 }
+TensorMap lines_of_64(const void* p) {
+  return tensor_map(TiledTensor{p, DType::bf16, 2, {64, 112}, {128}, {64, 112}, Swizzle::b128});
+}
+void run_product_of_lines(Context& context, uint32_t* out, const uint32_t* in) {
+  launch(product_of_lines, 1, 128, 16 << 10, context, reinterpret_cast<float*>(out), lines_of_64(in));
+}
 
 }  // namespace
 
@@ -84,6 +90,7 @@ std::span<const Wrapper> conformance_hopper_wrappers() {
       wgmma_of<BFloat16, k, mn, 64, Swizzle::b128>("wgmma bf16 k mn b128", Fill::bf16),
       wgmma_of<BFloat16, mn, mn, 128, Swizzle::b64>("wgmma bf16 mn mn b64", Fill::bf16),
       wgmma_of<Half, k, k, 64, Swizzle::b128>("wgmma f16 k k b128", Fill::f16),
+      {"wgmma bf16 from any line, b128", 3584, 64 * 256, Fill::bf16, 64, run_product_of_lines},
       wgmma_of<float, k, k, 64, Swizzle::b128>("wgmma tf32 k k b128", Fill::floats),
   };
   return all;

@@ -149,6 +149,40 @@ __global__ void __launch_bounds__(128)
 #endif
 }
 
+// Operands that begin in any line of one tile, of 112 lines of 64 bf16 along which their pattern repeats every eight: over 64 of k,
+//   d[64, 64]  = (lines from 5 on) (lines from 3 on)^T
+// and with 32 lines along k, three blocks of 64 columns that begin a line after each other,
+//   e[64, 192] = (lines from 7 on)^T (lines from 1 + block on)
+__global__ void __launch_bounds__(128) product_of_lines(float* out, const __grid_constant__ TensorMap map) {
+#if defined(GRAFT_SM_90A)
+  struct alignas(1024) Smem {
+    BFloat16 tile[112 * 64];
+    uint64_t full;
+  };
+  auto& s = aligned_shared<Smem>();
+  if (threadIdx.x == 0) {
+    mbarrier_init(&s.full, 1);
+    fence_mbarrier_init();
+    mbarrier_arrive_expect(&s.full, int(sizeof(s.tile)));
+    tma_load(s.tile, map, &s.full, 0, 0);
+  }
+  __syncthreads();
+  mbarrier_wait(&s.full, 0);
+  const auto from = [&](int line, int leading) { return matrix_descriptor(s.tile + 64 * line, Swizzle::b128, leading, 1024); };
+  float d[32], e[96];
+  wgmma_fence(d, e);
+  for (int step = 0; step < 4; ++step)
+    wgmma<BFloat16, Major::k, Major::k>(d, from(5, 16) + unsigned(2 * step), from(3, 16) + unsigned(2 * step), step > 0);
+  for (int step = 0; step < 2; ++step)
+    wgmma<BFloat16, Major::mn, Major::mn>(e, from(7 + 16 * step, 16), from(1 + 16 * step, 128), step > 0);
+  wgmma_commit();
+  wgmma_wait<0>(d, e);
+  const int row = int(threadIdx.x) / 32 * 16 + int(threadIdx.x) % 32 / 4, column = int(threadIdx.x) % 4 * 2;
+  for (int i = 0; i < 32; ++i) out[(row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + column + i % 2] = d[i];
+  for (int i = 0; i < 96; ++i) out[64 * 64 + (row + i / 2 % 2 * 8) * 192 + i / 4 * 8 + column + i % 2] = e[i];
+#endif
+}
+
 // a from registers or shared memory, both without a swizzle, placed by hand: chunks of 8 x 16 bytes.
 template <Major kMajor, bool kRegisters>
 __global__ void __launch_bounds__(128) without_swizzle(float* out, const BFloat16* a, const BFloat16* b) {

@@ -156,20 +156,36 @@ TEST_CASE("products conv2d hopper") {
   const auto check = [](const Conv2dParams& p, int bf16) {
     CHECK(check_conv(Op::conv2d, passes(Op::conv2d), p, 0, bf16, 7, 3) == bf16);
   };
-  check({1, 5, 6, 64, 64, 3, 3, 1, 1, 1, 1, kRelu}, 3);   //
-  check({9, 5, 4, 64, 64, 3, 3, 1, 1}, 3);                // images that begin within tiles
+  check({1, 5, 6, 64, 64, 3, 3, 1, 1, 1, 1, kRelu}, 6);   //
+  check({9, 5, 4, 64, 64, 3, 3, 1, 1}, 6);                // images that begin within tiles
   check({2, 9, 11, 64, 136, 3, 3, 2, 1}, 3);              // stride, edges of tiles
   check({1, 6, 7, 64, 64, 2, 2, 3, 1}, 3);                // pixels that no tap meets
-  check({3, 7, 5, 40, 72, 2, 3, 1, 1, 1, 1, kRelu}, 3);   // channels that are filled up
+  check({3, 7, 5, 40, 72, 2, 3, 1, 1, 1, 1, kRelu}, 4);   // channels that are filled up
   check({1, 13, 11, 72, 80, 3, 3, 2, 2, 2}, 3);           // two tiles of channels a tap; dilation
   check({1, 7, 6, 128, 128, 3, 2, 1, 2, 2, 2}, 3);        // groups
   check({1, 7, 6, 128, 48, 3, 3, 1, 1, 1, 2, kRelu}, 2);  // not dgrad: a group has less channels than a box
-  check({1, 4, 5, 64, 8, 3, 3, 1, 5}, 3);                 // padding larger than the kernel
+  check({1, 4, 5, 64, 8, 3, 3, 1, 5}, 6);                 // padding larger than the kernel
   check({1, 5, 5, 64, 64, 5, 5}, 3);                      // kernel as large as the image
   check({1, 8, 9, 64, 72, 1, 1, 1, 1}, 3);                // a product of matrices, but for the padding
   check({3, 8, 9, 72, 64, 1, 1, 1, 0, 1, 1, kRelu}, 4);   // and without
   check({1, 5, 4, 64, 12, 3, 3, 1, 1}, 0);                // statistics of whole vectors only
   check({1, 20, 20, 64, 64, 3, 3, 9, 1}, 0);              // steps beyond what a map can say
+}
+
+// Tiles with their halo: of several rows, columns and images, more than blocks in turn; one block of 64 filters, and pairs.
+TEST_CASE("products conv2d halo") {
+  const auto check = [](const Conv2dParams& p, int bf16, uint64_t schedules = 2) {
+    CHECK(check_conv(Op::conv2d, passes(Op::conv2d), p, 0, bf16, 9, schedules) == bf16);
+  };
+  check({2, 11, 30, 64, 64, 3, 3, 1, 1, 1, 1, kRelu}, 3);    // tiles of seven rows
+  check({1, 5, 56, 64, 136, 3, 3, 1, 1, 1, 1, kRelu}, 2);    // two pairs of filters, a tile and one that is none
+  check({3, 5, 7, 136, 72, 3, 3, 1, 1}, 3);                  // chunks of channels, the last of eight
+  check({1, 5, 300, 8, 16, 3, 3, 1, 1, 1, 1, kRelu}, 2);     // tiles of columns
+  check({1, 13, 9, 24, 72, 3, 3, 1, 3, 2}, 2);               // dilation, more padding than reaches
+  check({2, 9, 8, 80, 40, 5, 2, 1, 1}, 1);                   // other kernels
+  check({280, 3, 3, 8, 8, 1, 2}, 2, 1);                      // more tiles than two for each block
+  check({140, 2, 2, 8, 72, 2, 1, 1, 0, 1, 1, kRelu}, 1, 1);  // than one for each pair
+  check({70, 2, 1, 8, 72, 3, 3, 1, 1}, 2, 1);                // than one for each block of wgrad
 }
 
 // As many products as fill a GPU with tiles of 128 x 128.

@@ -94,8 +94,8 @@ __device__ void planted(float* out) {
     fence_async();
   }
   __syncthreads();
-  const int offset = kCorrect || kWhich != 2 ? 0 : 64;  // one row further: another phase of the swizzle
-  uint64_t a = matrix_descriptor(s.a + offset, Swizzle::b128, 16, 1024);
+  uint64_t a = matrix_descriptor(s.a, Swizzle::b128, 16, 1024);
+  if (!kCorrect && kWhich == 2) a |= uint64_t{1} << 49;  // a pattern that begins in its second line
   const uint64_t b = matrix_descriptor(s.b + (!kCorrect && kWhich == 3 && t == 5 ? 16 : 0), Swizzle::b128, 16, 1024);
   float d[8] = {};
   if (kCorrect || kWhich != 4) wgmma_fence(d);
@@ -185,6 +185,23 @@ TEST_CASE("wgmma: bf16, both operands along k and along m and n, all swizzles") 
   check_product<BFloat16, Major::mn, Major::k, 64>();
   check_product<BFloat16, Major::mn, Major::mn, 256>();
 }
+TEST_CASE("wgmma: operands that begin in any line of a tile") {
+  const Matrix<BFloat16> x(112, Major::k, 3);  // lines
+  std::vector<float> out(64 * 256);
+  Context c(1);
+  launch(product_of_lines, 1, 128, 16 << 10, c, out.data(), x.map(Swizzle::b128));
+  int wrong = 0;
+  for (int i = 0; i < 64; ++i)
+    for (int j = 0; j < 256; ++j) {
+      float sum = 0;
+      if (j < 64)
+        for (int k = 0; k < 64; ++k) sum += x.at(5 + i, k) * x.at(3 + j, k);
+      else
+        for (int k = 0; k < 32; ++k) sum += x.at(7 + k, i) * x.at(1 + (j - 64) / 64 + k, j % 64);
+      wrong += out[size_t(j < 64 ? i * 64 + j : 64 * 64 + i * 192 + j - 64)] != sum;
+    }
+  CHECK(wrong == 0);
+}
 TEST_CASE("wgmma: f16 and tf32") {
   check_product<Half, Major::k, Major::mn, 64>();
   check_product<float, Major::k, Major::k, 64>();
@@ -209,8 +226,7 @@ TEST_CASE("wgmma: without swizzle, a in registers") {
 
 TEST_CASE("planted: wgmma") {
   const PlantedLaunch one{1, 128, 1, aligned_shared_bytes<Operands>};
-  CHECK_PLANTED_IN(pattern_misaligned, one,
-                   "descriptor of a: expected base offset 0 and a pattern that begins at a multiple of 1024");
+  CHECK_PLANTED_IN(pattern_misaligned, one, "descriptor of a: expected base offset 0: patterns begin at multiples of 1024, got 1");
   CHECK_PLANTED_IN(different_descriptors, one,
                    "expected the same descriptors in all threads of the warpgroup: thread (5,0,0) differs");
   CHECK_PLANTED_IN(no_fence, one, "expected a wgmma_fence() before the first one");
