@@ -282,10 +282,8 @@ void with_tile(const MatmulParams& shape, int largest, F f) {
 inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
   if (!fits_wgmma(p) || p.statistics || s.m <= kTileM) return false;
-  const int64_t part = part_of_k<BFloat16>(s.batch, s.m, s.n, s.k, p.split);
-  const int64_t blocks = s.batch * ceil_div(s.m, kTileM) * ceil_div(s.n, kTileM) * ceil_div(s.k, part);
-  const double parts_cost = double(ceil_div(blocks, 2 * kPairs)) * (double(ceil_div(part, kPerLine<BFloat16>)) + 12);
-  return part >= s.k || std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, 256)}) <= parts_cost;
+  const Parts parts = parts_of_k(s.batch, s.m, s.n, s.k, kPerLine<BFloat16>, p.split);
+  return parts.count == 1 || std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, 256)}) <= parts.cost;
 }
 
 // The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.

@@ -13,6 +13,30 @@ namespace {
 
 constexpr int64_t kMaxGroups = 65535;  // of gridDim.z; kernels stride over more
 
+// What a product takes beside its tiles, in the time of one step of k of one tile: a block to begin and end, a tile of a part to be
+// written and read again (128 KB; 44 ns of an H100's memory), the second kernel.
+struct PartCosts {
+  int64_t at_once;  // blocks that run together
+  double block, part, launch;
+};
+struct Parts {
+  int64_t count;
+  double cost;
+};
+
+// The number of parts, at most `most`, that takes the least time for `tiles` tiles of `steps` steps.
+inline Parts choose_parts(int64_t tiles, int64_t steps, int64_t most, const PartCosts& c) {
+  const auto cost = [&](int64_t parts) {
+    const double rounds = double(ceil_div(tiles * parts, c.at_once));
+    return rounds * (double(ceil_div(steps, parts)) + c.block) + (parts > 1 ? double(tiles * parts) * c.part + c.launch : 0);
+  };
+  constexpr int64_t kRounds = 8;  // of the GPU: more parts are no better
+  Parts best{1, cost(1)};
+  for (int64_t parts = 2; parts <= std::min(most, kRounds * c.at_once / std::max<int64_t>(tiles, 1) + 1); ++parts)
+    if (const double now = cost(parts); now < best.cost) best = {parts, now};
+  return best;
+}
+
 struct Cut {
   int tile, parts, k_part;
 };
@@ -21,10 +45,11 @@ template <class P>
 Cut cut_of(const P& p, int depth, SplitK split, int largest = 128) {
   constexpr int64_t kFill = 132;  // multiprocessors of an H100
   constexpr int kLeast = 8;       // tiles of k that are worth a block
+  constexpr PartCosts kCosts{2 * kFill, 2, 0.03, 2};
   const auto tiles = [&](int64_t t) { return p.groups * ceil_div(p.m, t) * ceil_div(p.n, t); };
   const int64_t most = split == SplitK::never ? 1 : std::max<int64_t>(p.k / (kLeast * depth), 1);
   const int tile = std::min(p.m, p.n) > 64 && tiles(128) * most >= kFill ? largest : 64;
-  const int64_t parts = std::clamp<int64_t>(2 * kFill / tiles(tile), 1, most);
+  const int64_t parts = choose_parts(tiles(tile), ceil_div(p.k, depth), most, kCosts).count;
   const int k_part = int(ceil_div(ceil_div(p.k, parts), depth)) * depth;
   return {tile, std::max(int(ceil_div(p.k, std::max(k_part, 1))), 1), k_part};
 }

@@ -65,7 +65,7 @@ TEST_CASE("wgmma matmul: all transposes, ragged, batched, accumulated, more tile
   check_transposed(7, {2, 72, 136, 104}, Inputs::integers);
   check_transposed(7, {1, 136, 64, 328, false, false, Write::accumulate}, Inputs::normal);
   check_matmul<BFloat16>({1, 65, 67, 24, false, true}, Inputs::integers, 7);
-  check_matmul<BFloat16>({1, 64, 64, 1040, true, false}, Inputs::normal, 7);  // two parts of k
+  check_matmul<BFloat16>({1, 64, 64, 2064, true, false}, Inputs::normal, 7);  // parts of k
 }
 TEST_CASE("persistent matmul: all transposes, ragged, batched, accumulated, more tiles than blocks in turn") {
   check_transposed(8, {2, 136, 264, 72}, Inputs::integers);
