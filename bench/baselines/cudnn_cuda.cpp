@@ -14,16 +14,17 @@
 namespace graft::bench {
 namespace {
 
-#define GRAFT_CUDNN_FUNCTIONS(X)                                                                                              \
-  X(Create)                                                                                                                   \
-  X(SetStream)                                                                                                                \
-  X(GetVersion)                                                                                                               \
-  X(CreateTensorDescriptor) X(SetTensor4dDescriptor) X(CreateFilterDescriptor) X(SetFilter4dDescriptor)                       \
-      X(CreateConvolutionDescriptor) X(SetConvolution2dDescriptor) X(SetConvolutionGroupCount) X(SetConvolutionMathType)      \
-          X(CreateActivationDescriptor) X(SetActivationDescriptor) X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) \
-              X(ConvolutionForward) X(ConvolutionBiasActivationForward) X(FindConvolutionBackwardDataAlgorithmEx)             \
-                  X(ConvolutionBackwardData) X(FindConvolutionBackwardFilterAlgorithmEx) X(ConvolutionBackwardFilter)         \
-                      X(ConvolutionBackwardBias)
+#define GRAFT_CUDNN_FUNCTIONS(X)                                                                                               \
+  X(Create)                                                                                                                    \
+  X(SetStream)                                                                                                                 \
+  X(GetVersion)                                                                                                                \
+  X(CreateTensorDescriptor)                                                                                                    \
+  X(SetTensor4dDescriptor)                                                                                                     \
+  X(CreateFilterDescriptor) X(SetFilter4dDescriptor) X(CreateConvolutionDescriptor) X(SetConvolution2dDescriptor)              \
+      X(SetConvolutionGroupCount) X(SetConvolutionMathType) X(CreateActivationDescriptor) X(SetActivationDescriptor)           \
+          X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) X(ConvolutionForward) X(ConvolutionBiasActivationForward) \
+              X(FindConvolutionBackwardDataAlgorithmEx) X(ConvolutionBackwardData) X(FindConvolutionBackwardFilterAlgorithmEx) \
+                  X(ConvolutionBackwardFilter) X(ConvolutionBackwardBias)
 
 struct Library {
   cudnnHandle_t handle = nullptr;
@@ -183,6 +184,7 @@ std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) 
   if (!p || c.op != Op::conv2d || library().name.empty()) return {};
   const bool bias = c.pass != Pass::dgrad && c.args[c.pass == Pass::forward ? 4 : 1].role != harness::Arg::absent;
   if (c.pass == Pass::forward && p->activation == Activation::relu && !bias) return {};
+  if (c.pass == Pass::dgrad && c.args[4].role != harness::Arg::absent) return {};  // another gradient
   const auto convolution = std::make_shared<Convolution>(device, *p, c.pass, bias, real);
   Candidate one{library().name};
   one.run = [convolution](std::vector<void*>& a) { convolution->run(a); };

@@ -51,7 +51,8 @@ std::vector<Candidate> make(Device& device, const harness::Case& c, DType real) 
   one.wake = [threads] { module().threads(threads); };
   one.wake();
   if (const auto* p = params_of<Conv2dParams>(c)) {
-    const size_t behind = c.op == Op::conv2d && c.pass == Pass::forward ? 1 : 0;  // the statistics
+    if (c.op == Op::conv2d && c.pass == Pass::dgrad && c.args[4].role != harness::Arg::absent) return {};  // another gradient
+    const size_t behind = c.op == Op::conv2d && c.pass == Pass::forward ? 1 : 0;                           // the statistics
     const bool with_bias = c.pass != Pass::dgrad && c.args[c.pass == Pass::forward ? 3 + behind : 1].role != harness::Arg::absent;
     const std::shared_ptr<void> made(module().convolution(p, int(c.pass), with_bias), [](void* v) {
       if (v) module().destroy(v);

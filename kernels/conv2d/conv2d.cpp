@@ -7,7 +7,7 @@ GRAFT_REF_KERNEL(conv2d, forward, Conv2dForward);
 GRAFT_REF_KERNEL(conv2d, dgrad, Conv2dDgrad);
 GRAFT_REF_KERNEL(conv2d, wgrad, Conv2dWgrad);
 GRAFT_REF_KERNEL(depthwise_conv2d, forward, DepthwiseConv2dForward);
-GRAFT_REF_KERNEL(depthwise_conv2d, dgrad, Conv2dDgrad);
+GRAFT_REF_KERNEL(depthwise_conv2d, dgrad, DepthwiseConv2dDgrad);
 GRAFT_REF_KERNEL(depthwise_conv2d, wgrad, Conv2dWgrad);
 
 }  // namespace graft

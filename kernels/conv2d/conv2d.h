@@ -27,9 +27,12 @@ using Conv2dForward = void(Context&, T* y, Accumulate<T>* statistics, const T* x
                            const Conv2dParams&);
 template <class T>
 using DepthwiseConv2dForward = void(Context&, T* y, const T* x, const T* weight, const T* bias, const Conv2dParams&);
-// dx like x from dy like y. y is read for relu only: dy counts where y > 0 (or y is NaN).
+// dx like x from dy like y. y is read for relu only: dy counts where y > 0 (or y is NaN). others: another gradient of x, which is
+// added to dx, or null; it may not be dx.
 template <class T>
-using Conv2dDgrad = void(Context&, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams&);
+using Conv2dDgrad = void(Context&, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams&);
+template <class T>
+using DepthwiseConv2dDgrad = void(Context&, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams&);
 // dweight like weight, dbias[c_out] or null; both overwritten.
 template <class T>
 using Conv2dWgrad = void(Context&, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams&);
@@ -37,7 +40,8 @@ using Conv2dWgrad = void(Context&, T* dweight, T* dbias, const T* dy, const T* x
 namespace cpu {
 Conv2dForward<float> conv2d_forward;
 DepthwiseConv2dForward<float> depthwise_conv2d_forward;
-Conv2dDgrad<float> conv2d_dgrad, depthwise_conv2d_dgrad;
+Conv2dDgrad<float> conv2d_dgrad;
+DepthwiseConv2dDgrad<float> depthwise_conv2d_dgrad;
 Conv2dWgrad<float> conv2d_wgrad, depthwise_conv2d_wgrad;
 }  // namespace cpu
 

@@ -24,6 +24,16 @@ void CorrelatePack(float* packed, const Correlation& c, int64_t g, const Phase& 
   }
 }
 
+// out = f(out + residual) in `cols` channels of pixels that a panel has just computed.
+void AddResidual(const Correlation& c, float* const* out, int64_t pixels, int64_t channel, int64_t cols) {
+  for (int64_t i = 0; i < pixels; ++i) {
+    float* const y = out[i] + channel;
+    const float* const r = c.residual + (y - c.out);
+    for (int64_t j = 0; j < cols; ++j) y[j] += r[j];
+    for (int64_t j = 0; c.relu && j < cols; ++j) y[j] = y[j] < 0 ? 0 : y[j];  // keeps NaN
+  }
+}
+
 // Output rows [first, first + rows) of one phase of `images` images, panels [begin, end) (numbered through all groups).
 void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packed, int64_t image, int64_t images, int64_t first,
                     int64_t rows, int64_t begin, int64_t end, float* strip, const float** a, float** out) {
@@ -52,11 +62,12 @@ void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packe
     const bool last = r1 == phase.runs.size();
     for (int64_t t = begin; t < end; ++t) {
       const int64_t g = t / panels, panel = t % panels, width = kLayout.width(c.out_group, panel);
-      const int64_t channel = g * c.out_group + panel * kPanel;
+      const int64_t channel = g * c.out_group + panel * kPanel, cols_of_panel = kLayout.cols(c.out_group, panel);
       compute_panel(pixels,
                     Tile{a, g * c.source_group, 1, phase.runs.data() + r0, int64_t(r1 - r0),
                          packed + g * c.packed_group + phase.packed + panel * kPanel * phase.k + k0 * width, width, out, channel,
-                         kLayout.cols(c.out_group, panel), r0 > 0, last && c.bias ? c.bias + channel : nullptr, last && c.relu});
+                         cols_of_panel, r0 > 0, last && c.bias ? c.bias + channel : nullptr, last && c.relu && !c.residual});
+      if (last && c.residual) AddResidual(c, out, pixels, channel, cols_of_panel);
     }
     r0 = r1;
     k0 += count;
@@ -145,17 +156,7 @@ void correlate(Context& context, Correlation& c) {
   });
 }
 
-// What the panels do not compute: y = f(y + residual), and the sums of the channels; blocks of rows by shape, added in order.
-void add_residual(Context& context, float* y, const float* residual, const Conv2dParams& p) {
-  constexpr int64_t kBlock = 1 << 14;
-  const int64_t n = p.n * p.out_h() * p.out_w() * p.c_out;
-  context.pool().parallel_for((n + kBlock - 1) / kBlock, [&](int64_t block, int) {
-    for (int64_t i = block * kBlock, end = std::min(n, i + kBlock); i < end; ++i) {
-      y[i] += residual[i];
-      if (p.activation == Activation::relu && y[i] < 0) y[i] = 0;
-    }
-  });
-}
+// The sums of the channels; blocks of rows by shape, added in order.
 void sum_channels(Context& context, float* statistics, const float* y, const Conv2dParams& p) {
   constexpr int64_t kBlock = 256;
   const int64_t rows = p.n * p.out_h() * p.out_w(), c = p.c_out, blocks = (rows + kBlock - 1) / kBlock;
@@ -189,13 +190,13 @@ void conv2d_forward(Context& context, float* y, float* statistics, const float* 
   for (int64_t kh = 0; kh < p.kh; ++kh)
     for (int64_t kw = 0; kw < p.kw; ++kw) all.taps.push_back({kh * p.dilation, kw * p.dilation, (kh * p.kw + kw) * ci});
   c.phases.push_back(std::move(all));
-  c.in = x, c.weight = weight, c.bias = bias, c.relu = p.activation == Activation::relu && !residual, c.out = y;
+  c.in = x, c.weight = weight, c.bias = bias, c.residual = residual, c.relu = p.activation == Activation::relu, c.out = y;
   if (p.n > 0) correlate(context, c);
-  if (residual) add_residual(context, y, residual, p);
   if (statistics) sum_channels(context, statistics, y, p);
 }
 
-void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
+void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const float* others,
+                  const Conv2dParams& p) {
   // Pixel r = s i + phase of dx takes part in output row (r + padding - kh dilation) / s = i + q where that is whole.
   struct Axis {
     std::vector<std::vector<std::pair<int64_t, int64_t>>> taps;
@@ -237,7 +238,7 @@ void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* wei
         for (auto [r, kw] : cols.taps[size_t(j)]) phase.taps.push_back({q - rows.lowest, r - cols.lowest, (kh * p.kw + kw) * ci});
       c.phases.push_back(std::move(phase));
     }
-  c.in = dy, c.mask = p.activation == Activation::relu ? y : nullptr, c.weight = weight, c.out = dx;
+  c.in = dy, c.mask = p.activation == Activation::relu ? y : nullptr, c.weight = weight, c.residual = others, c.out = dx;
   if (p.n > 0) correlate(context, c);
 }
 

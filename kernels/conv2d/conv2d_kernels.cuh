@@ -16,7 +16,8 @@
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
 // up the channels of a stem with zeros (forward and wgrad, channels.cuh). Forward adds bias and residual, computes relu and sums
-// channels for a batch normalisation while c is in registers. relu's gradient and dbias: kernels/matmul/gradient.cuh.
+// channels for a batch normalisation while c is in registers; dgrad adds another gradient of x. relu's gradient and dbias:
+// kernels/matmul/gradient.cuh.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/conv2d/channels.cuh"
@@ -72,7 +73,7 @@ struct By {
   static bool supports_forward(T*, float*, const T* x, const T* weight, const T*, const T*, const Conv2dParams& p) {
     return Engine::kAnyAddress || (aligned_16(x, weight) && (units_in(p) || p.groups == 1));
   }
-  static bool supports_dgrad(T*, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
+  static bool supports_dgrad(T*, const T* dy, const T* weight, const T*, const T*, const Conv2dParams& p) {
     return Engine::kAnyAddress || (aligned_16(dy, weight) && units_in(p) && units_out(p));
   }
   static bool supports_wgrad(T*, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
@@ -93,10 +94,11 @@ struct By {
     if (is_matrix(p)) return Engine::run(context, matrix_forward(y, statistics, x, weight, bias, residual, p));
     Engine::run(context, forward_product(y, statistics, x, weight, bias, residual, p), SplitK::never);
   }
-  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
-    if (is_matrix(p)) return Engine::run(context, matrix_dgrad<T>(dx, gradient, weight, p));
-    for_each_dgrad_product<T>(dx, gradient, weight, p, [&](const auto& product) { Engine::run(context, product, SplitK::never); });
+    if (is_matrix(p)) return Engine::run(context, matrix_dgrad<T>(dx, gradient, weight, others, p));
+    for_each_dgrad_product<T>(dx, gradient, weight, others, p,
+                              [&](const auto& product) { Engine::run(context, product, SplitK::never); });
   }
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
@@ -128,8 +130,8 @@ struct Matrices {
                                const Conv2dParams& p) {
     return is_matrix(p) && kSupports(matrix_forward(y, statistics, x, weight, bias, residual, p));
   }
-  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
-    return is_matrix(p) && kSupports(matrix_dgrad(dx, dy, weight, p));
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const T* others, const Conv2dParams& p) {
+    return is_matrix(p) && kSupports(matrix_dgrad(dx, dy, weight, others, p));
   }
   static bool supports_wgrad(T* dweight, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
     return is_matrix(p) && kSupports(matrix_wgrad(dweight, dy, x, p));
@@ -138,9 +140,9 @@ struct Matrices {
                       const Conv2dParams& p) {
     kRun(context, matrix_forward(y, statistics, x, weight, bias, residual, p));
   }
-  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
-    kRun(context, matrix_dgrad<T>(dx, gradient, weight, p));
+    kRun(context, matrix_dgrad<T>(dx, gradient, weight, others, p));
   }
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
@@ -160,8 +162,8 @@ struct Wgmma {
     const bool sums = !statistics || (aligned_16(y, residual) && p.c_out / p.groups % kVector<T> == 0);
     return sums && aligned_16(x, weight) && supports_wgmma(p, Pass::forward);
   }
-  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
-    if (is_matrix(p)) return Matrix::supports_dgrad(dx, dy, weight, y, p);
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::supports_dgrad(dx, dy, weight, y, others, p);
     return aligned_16(dy, weight) && supports_wgmma(p, Pass::dgrad);
   }
   static bool supports_wgrad(T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
@@ -171,7 +173,7 @@ struct Wgmma {
   static bool pays_forward(T*, float*, const T*, const T*, const T*, const T*, const Conv2dParams& p) {
     return is_matrix(p) || pays_wgmma(p, Pass::forward);
   }
-  static bool pays_dgrad(T*, const T*, const T*, const T*, const Conv2dParams& p) {
+  static bool pays_dgrad(T*, const T*, const T*, const T*, const T*, const Conv2dParams& p) {
     return is_matrix(p) || pays_wgmma(p, Pass::dgrad);
   }
   static bool pays_wgrad(T*, T*, const T*, const T*, const T*, const Conv2dParams& p) {
@@ -183,12 +185,12 @@ struct Wgmma {
     if (is_matrix(p)) return Matrix::forward(context, y, statistics, x, weight, bias, residual, p);
     wgmma_forward(context, y, statistics, x, weight, bias, residual, p);
   }
-  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
-    if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, p);
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, others, p);
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
-    wgmma_dgrad(context, dx, gradient, weight, p);
-    for_each_dgrad_product<T>(dx, gradient, weight, p, [&](const auto& product) {
-      if (product.k == 0) TileLoop::run(context, product, SplitK::never);  // zeros
+    wgmma_dgrad(context, dx, gradient, weight, others, p);
+    for_each_dgrad_product<T>(dx, gradient, weight, others, p, [&](const auto& product) {
+      if (product.k == 0) TileLoop::run(context, product, SplitK::never);  // zeros, or others
     });
   }
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
@@ -204,8 +206,8 @@ struct Halo {
   static bool supports_forward(T* y, float*, const T* x, const T* weight, const T*, const T* residual, const Conv2dParams& p) {
     return aligned_16(y, x, weight, residual) && supports_halo(p, Pass::forward);
   }
-  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const Conv2dParams& p) {
-    return aligned_16(dx, dy, weight) && supports_halo(p, Pass::dgrad);
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const T* others, const Conv2dParams& p) {
+    return aligned_16(dx, dy, weight, others) && supports_halo(p, Pass::dgrad);
   }
   // No GPU has run it yet, and it stands on what only a GPU can say (the lines that an operand of wgmma may begin in).
   template <class... A>
@@ -217,9 +219,9 @@ struct Halo {
                       const Conv2dParams& p) {
     halo_forward(context, y, statistics, x, weight, bias, residual, p);
   }
-  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
-    halo_dgrad(context, dx, gradient, weight, p);
+    halo_dgrad(context, dx, gradient, weight, others, p);
   }
   static bool supports_wgrad(T*, T*, const T* dy, const T* x, const T*, const Conv2dParams& p) {
     return aligned_16(dy, x) && supports_halo_wgrad(p);
@@ -274,8 +276,9 @@ void conv2d_forward(Context& context, float* y, float* statistics, const float* 
                     const float* residual, const Conv2dParams& p) {
   run_version(Op::conv2d, kForward, context, y, statistics, x, weight, bias, residual, p);
 }
-void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const Conv2dParams& p) {
-  run_version(Op::conv2d, kDgrad, context, dx, dy, weight, y, p);
+void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const float* others,
+                  const Conv2dParams& p) {
+  run_version(Op::conv2d, kDgrad, context, dx, dy, weight, y, others, p);
 }
 void conv2d_wgrad(Context& context, float* dweight, float* dbias, const float* dy, const float* x, const float* y,
                   const Conv2dParams& p) {
@@ -286,8 +289,8 @@ void conv2d_forward(Context& context, BFloat16* y, float* statistics, const BFlo
   run_version(Op::conv2d, kForwardBf16, context, y, statistics, x, weight, bias, residual, p);
 }
 void conv2d_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* y,
-                  const Conv2dParams& p) {
-  run_version(Op::conv2d, kDgradBf16, context, dx, dy, weight, y, p);
+                  const BFloat16* others, const Conv2dParams& p) {
+  run_version(Op::conv2d, kDgradBf16, context, dx, dy, weight, y, others, p);
 }
 void conv2d_wgrad(Context& context, BFloat16* dweight, BFloat16* dbias, const BFloat16* dy, const BFloat16* x, const BFloat16* y,
                   const Conv2dParams& p) {

@@ -40,10 +40,12 @@ void conv2d_forward(Context&, T* y, Accumulate<T>* statistics, const T* x, const
 }
 
 template <class T>
-void conv2d_dgrad(Context&, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
-  std::fill_n(dx, p.n * p.h * p.w * p.c_in, T(0));
+void conv2d_dgrad(Context&, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
+  const int64_t size = p.n * p.h * p.w * p.c_in;
+  std::fill_n(dx, size, T(0));
   for_each_product(p,
                    [&](int64_t iy, int64_t iw, int64_t ix) { dx[ix] += fused_gradient(p.activation, dy[iy], y, iy) * weight[iw]; });
+  for (int64_t i = 0; others && i < size; ++i) dx[i] += others[i];
 }
 
 template <class T>
@@ -64,7 +66,7 @@ void depthwise_conv2d_forward(Context& c, T* y, const T* x, const T* weight, con
 }
 template <class T>
 void depthwise_conv2d_dgrad(Context& c, T* dx, const T* dy, const T* weight, const T* y, const Conv2dParams& p) {
-  conv2d_dgrad(c, dx, dy, weight, y, p);
+  conv2d_dgrad<T>(c, dx, dy, weight, y, nullptr, p);
 }
 template <class T>
 void depthwise_conv2d_wgrad(Context& c, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {

@@ -35,6 +35,7 @@ struct Correlation {
   int64_t packed_group;                     // floats of a group's packed weights, all phases
   std::vector<Phase> phases;
   const float *in, *mask, *weight, *bias;
+  const float* residual;  // like out, added before relu; or null
   bool relu;
   float* out;
 };

@@ -190,7 +190,7 @@ void depthwise_conv2d_wgrad(Context& context, float* dweight, float* dbias, cons
 }
 
 GRAFT_KERNEL(depthwise_conv2d, forward, cpu, float, DepthwiseConv2dForward);
-GRAFT_KERNEL(depthwise_conv2d, dgrad, cpu, float, Conv2dDgrad);
+GRAFT_KERNEL(depthwise_conv2d, dgrad, cpu, float, DepthwiseConv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, cpu, float, Conv2dWgrad);
 
 }  // namespace graft::cpu

@@ -147,7 +147,7 @@ constexpr Rung<DepthwiseConv2dForward<T>> kForward[] = {
     {{2, "sliding window"}, SlidingWindow<T>::supports_forward, SlidingWindow<T>::forward},
 };
 template <class T>
-constexpr Rung<Conv2dDgrad<T>> kDgrad[] = {
+constexpr Rung<DepthwiseConv2dDgrad<T>> kDgrad[] = {
     {{1, "a value each"}, OneEach<T>::supports_dgrad, OneEach<T>::dgrad},
     {{2, "sliding window"}, SlidingWindow<T>::supports_dgrad, SlidingWindow<T>::dgrad},
 };
@@ -173,10 +173,10 @@ void depthwise_conv2d_wgrad(Context& context, T* dweight, T* dbias, const T* dy,
 }
 
 GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, float, DepthwiseConv2dForward);
-GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, float, Conv2dDgrad);
+GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, float, DepthwiseConv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, GRAFT_GPU, float, Conv2dWgrad);
 GRAFT_KERNEL(depthwise_conv2d, forward, GRAFT_GPU, BFloat16, DepthwiseConv2dForward);
-GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, BFloat16, Conv2dDgrad);
+GRAFT_KERNEL(depthwise_conv2d, dgrad, GRAFT_GPU, BFloat16, DepthwiseConv2dDgrad);
 GRAFT_KERNEL(depthwise_conv2d, wgrad, GRAFT_GPU, BFloat16, Conv2dWgrad);
 GRAFT_VERSIONS(depthwise_conv2d, forward, GRAFT_GPU, float, kForward<float>);
 GRAFT_VERSIONS(depthwise_conv2d, dgrad, GRAFT_GPU, float, kDgrad<float>);

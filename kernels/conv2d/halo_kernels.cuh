@@ -346,8 +346,9 @@ void halo_forward(Context& context, BFloat16* y, float* statistics, const BFloat
                   const BFloat16* residual, const Conv2dParams& p) {
   run_halo<Major::k>(context, y, statistics, x, weight, bias, residual, p, Pass::forward);
 }
-void halo_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const Conv2dParams& p) {
-  run_halo<Major::mn>(context, dx, nullptr, dy, weight, nullptr, nullptr, p, Pass::dgrad);
+void halo_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                const Conv2dParams& p) {
+  run_halo<Major::mn>(context, dx, nullptr, dy, weight, nullptr, others, p, Pass::dgrad);
 }
 
 }  // namespace graft::GRAFT_GPU

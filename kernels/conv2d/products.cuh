@@ -49,7 +49,7 @@ auto forward_product(T* y, float* statistics, const T* x, const T* weight, const
 
 // f(product) for the stride^2 products that share out the pixels of dx; with stride 1 it is one.
 template <class T, class F>
-void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const Conv2dParams& p, F f) {
+void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const T* others, const Conv2dParams& p, F f) {
   const int64_t ci = p.c_in / p.groups, co = p.c_out / p.groups;
   index_32((p.out_h() + p.dilation * p.kh) * p.out_w() * p.c_out);
   for (int64_t r = 0; r < std::min(p.stride, p.h); ++r)
@@ -79,7 +79,8 @@ void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const Conv2dPar
           .c = dx,
           .row = {int(p.h), int(p.w), int(p.c_in), Divisor(rows.count), Divisor(columns.count), rows.first, columns.first,
                   int(p.stride), int(ci)},
-          .vectors = is_aligned_16(dx) && ci % kVector<T> == 0});
+          .residual = others,
+          .vectors = aligned_16(dx, others) && ci % kVector<T> == 0});
     }
 }
 
@@ -112,8 +113,8 @@ MatrixProduct<T> matrix_forward(T* y, float* statistics, const T* x, const T* we
           .statistics = statistics};
 }
 template <class T>
-MatrixProduct<T> matrix_dgrad(T* dx, const T* dy, const T* weight, const Conv2dParams& p) {
-  return {dx, dy, weight, {1, output_pixels(p), p.c_in, p.c_out}};
+MatrixProduct<T> matrix_dgrad(T* dx, const T* dy, const T* weight, const T* others, const Conv2dParams& p) {
+  return {.c = dx, .a = dy, .b = weight, .shape = {1, output_pixels(p), p.c_in, p.c_out}, .residual = others};
 }
 template <class T>
 MatrixProduct<T> matrix_wgrad(T* dweight, const T* dy, const T* x, const Conv2dParams& p) {

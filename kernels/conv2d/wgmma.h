@@ -13,7 +13,7 @@ bool pays_wgmma(const Conv2dParams&, Pass);
 void wgmma_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
                    const BFloat16* residual, const Conv2dParams&);
 // Leaves out the pixels that no tap meets.
-void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const Conv2dParams&);
+void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others, const Conv2dParams&);
 void wgmma_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);
 
 }  // namespace graft::GRAFT_GPU

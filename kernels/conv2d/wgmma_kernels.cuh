@@ -121,10 +121,11 @@ void wgmma_forward(Context& context, BFloat16* y, float* statistics, const BFloa
   product.a.s.c = int(p.c_in);
   run_v7(context, product, SplitK::never);
 }
-void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const Conv2dParams& p) {
+void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                 const Conv2dParams& p) {
   Conv2dParams q = p;
   q.c_out = in_units(p.c_out);
-  for_each_dgrad_product(dx, dy, weight, q, [&](auto product) {
+  for_each_dgrad_product(dx, dy, weight, others, q, [&](auto product) {
     product.a.s.c = product.b.filters = int(p.c_out);
     if (product.k > 0) run_v7(context, product, SplitK::never);
   });

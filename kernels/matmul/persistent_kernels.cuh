@@ -8,8 +8,8 @@ namespace {
 template <Along kA, Along kB, int kTileN>
 struct AlignedMaps {
   TensorMap a, b, c, residual;
-  // Of a linear layer, where the boxes of a warp hold its part of a tile.
-  static constexpr bool kResidual = kA == Along::k && kB == Along::k && kBoxesOf<kTileN> == kTileN / 64;
+  // Of a linear layer, and of the input gradient of a convolution, where the boxes of a warp hold its part of a tile.
+  static constexpr bool kResidual = kA == Along::k && kBoxesOf<kTileN> == kTileN / 64;
 
   __device__ void load_a(BFloat16* tile, uint64_t* full, int m, int k, int g) const {
     load_tile<kTileM>(Lines<BFloat16, kA>{}, tile, m, k, g, a, full);

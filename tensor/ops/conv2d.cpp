@@ -56,7 +56,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
            Tensor dx, dweight, dbias;
            if (needs[0]) {
              dx = Tensor::empty_like(x);
-             call<Conv2dDgrad>(op, Pass::dgrad, x, dx, dy, weight, y, p);
+             if (op == Op::conv2d)  // in a residual network the other branches hand over their gradients before this one
+               call<Conv2dDgrad>(op, Pass::dgrad, x, dx, dy, weight, y, needs.take(0), p);
+             else call<DepthwiseConv2dDgrad>(op, Pass::dgrad, x, dx, dy, weight, y, p);
            }
            if (needs[1] || needs[2]) {
              dweight = Tensor::empty_like(weight);

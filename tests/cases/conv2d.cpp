@@ -20,20 +20,26 @@ void add_conv2d(Op op, Tier tier, const Conv2dParams& p, Bias bias) {
   if (op == Op::conv2d)
     add<Conv2dForward>(op, Pass::forward, name, tier, {out(ny), absent(), in(nx), in(nw), b, absent()}, cost(k), p);
   else add<DepthwiseConv2dForward>(op, Pass::forward, name, tier, {out(ny), in(nx), in(nw), b}, cost(k), p);
-  add<Conv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y}, cost(p.kh * p.kw * p.c_out / p.groups), p);
+  const Cost dgrad = cost(p.kh * p.kw * p.c_out / p.groups);
+  if (op == Op::conv2d) add<Conv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y, absent()}, dgrad, p);
+  else add<DepthwiseConv2dDgrad>(op, Pass::dgrad, name, tier, {out(nx), in(ny), in(nw), y}, dgrad, p);
   add<Conv2dWgrad>(op, Pass::wgrad, name, tier, {out(nw), with_bias ? out(p.c_out) : absent(), in(ny), in(nx), y}, cost(pixels), p);
 }
 
 namespace {
 
-// conv2d with everything that its forward pass can do besides.
+// conv2d with everything that it can do besides: forward adds a residual and sums channels, dgrad adds another gradient.
 void add_fused(Tier tier, const Conv2dParams& p) {
   const int64_t k = p.kh * p.kw * p.c_in / p.groups, pixels = p.n * p.out_h() * p.out_w(), ny = pixels * p.c_out;
-  add<Conv2dForward>(Op::conv2d, Pass::forward,
-                     fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} groups={} relu residual statistics", p.n,
-                                 p.h, p.w, p.c_in, p.c_out, p.kh, p.kw, p.stride, p.padding, p.groups),
-                     tier, {out(ny), out(2 * p.c_out), in(p.n * p.h * p.w * p.c_in), in(p.c_out * k), in(p.c_out), in(ny)},
-                     {.reduction = double(k + pixels), .flops = 2.0 * double(ny) * double(k)}, p);
+  const int64_t nx = p.n * p.h * p.w * p.c_in, nw = p.c_out * k;
+  const auto name = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} groups={} relu", p.n, p.h, p.w, p.c_in,
+                                p.c_out, p.kh, p.kw, p.stride, p.padding, p.groups);
+  const double flops = 2.0 * double(ny) * double(k);
+  add<Conv2dForward>(Op::conv2d, Pass::forward, name + " residual statistics", tier,
+                     {out(ny), out(2 * p.c_out), in(nx), in(nw), in(p.c_out), in(ny)},
+                     {.reduction = double(k + pixels), .flops = flops}, p);
+  add<Conv2dDgrad>(Op::conv2d, Pass::dgrad, name + " others", tier, {out(nx), in(ny), in(nw), in(ny), in(nx)},
+                   {.reduction = double(p.kh * p.kw * p.c_out / p.groups), .flops = flops}, p);
 }
 
 void add_both(Op op, Tier tier, Conv2dParams p, bool with_bias) {
@@ -74,6 +80,9 @@ GRAFT_CASES(conv2d) {
   add_fused(Tier::smoke, {1, 5, 6, 8, 16, 3, 3, 1, 1, 1, 1, Activation::relu});
   add_fused(Tier::ci, {3, 9, 7, 16, 24, 1, 1, 1, 0, 1, 1, Activation::relu});
   add_fused(Tier::ci, {20, 9, 7, 16, 24, 3, 3, 2, 1, 1, 2, Activation::relu});
+  add_fused(Tier::ci, {1, 12, 12, 72, 136, 1, 1, 1, 0, 1, 1, Activation::relu});
+  add_fused(Tier::ci, {2, 3, 3, 400, 70, 2, 2, 1, 0, 1, 1, Activation::relu});  // k in several blocks
+  add_fused(Tier::ci, {1, 3, 3, 2, 3, 2, 2, 5, 1, 1, 1, Activation::relu});     // pixels nobody reads
   add(Tier::full, {3, 224, 224, 3, 8, 7, 7, 2, 3});
   add(Tier::full, {1, 4, 4, 2, 70001, 1, 1});
   add(Tier::full, {70001, 1, 1, 8, 8, 1, 1});

@@ -1,10 +1,12 @@
 #include <doctest/doctest.h>
 
 #include "tensor/ops/activation.h"
+#include "tensor/ops/axpby.h"
 #include "tensor/ops/binary.h"
 #include "tensor/ops/conv2d.h"
 #include "tensor/ops/linear.h"
 #include "tensor/ops/matmul.h"
+#include "tensor/ops/reduce.h"
 #include "tests/harness/gradcheck.h"
 
 using namespace graft;
@@ -74,6 +76,39 @@ TEST_CASE("gradient of conv2d with a residual") {
                       {random_input({2, 4, 3, 4}, 1), random_input({4, 3, 3, 4 / groups}, 2), random_input({2, 4, 3, 4}, 3)},
                       kShortStep) == "");
     }
+}
+
+TEST_CASE("gradient of conv2d whose input has other uses") {  // later ones hand over their gradients, which its kernel adds
+  for (Activation f : {Activation::none, Activation::relu})
+    for (int64_t groups : {1, 4}) {
+      INFO("activation ", int(f), " groups ", groups);
+      CHECK(gradcheck(
+                [&](auto& x) {
+                  const Tensor sum = scale(x[0], 1.5), before = mul(sum, sum);
+                  const Tensor y = conv2d(sum, x[1], {}, {.padding = 1, .groups = groups, .activation = f}, sum);
+                  return add(add(before, y), mul(sum, y));
+                },
+                {random_input({2, 4, 3, 4}, 1), random_input({4, 3, 3, 4 / groups}, 2)}, kShortStep) == "");
+    }
+  CHECK(gradcheck(  // pixels that the convolution itself leaves out
+            [](auto& x) {
+              const Tensor sum = scale(x[0], 1.5), y = conv2d(sum, x[1], {}, {.stride = 2});
+              return add(y, conv2d(sum, x[2], {}, {.stride = 2, .padding = 1}));
+            },
+            {random_input({1, 4, 4, 2}, 1), random_input({3, 1, 1, 2}, 2), random_input({3, 3, 3, 2}, 3)}) == "");
+}
+
+TEST_CASE("a gradient that is added inside of conv2d's gives the bits of a sum after it") {
+  const Tensor w = input({5, 3, 3, 4}, 1), dy = input({2, 4, 3, 5}, 2), later = input({2, 7, 6, 4}, 3);
+  const auto gradient = [&](bool with_later) {
+    const Tensor leaf = input({2, 7, 6, 4}, 4);
+    leaf.set_requires_grad(true);
+    const Tensor x = scale(leaf, 1), y = conv2d(x, w, {}, {.stride = 2, .padding = 1});
+    const Tensor loss = sum(mul(y, dy));
+    (with_later ? add(loss, sum(mul(x, later))) : loss).backward();
+    return leaf.grad();
+  };
+  CHECK(same(gradient(true), add(gradient(false), later)));
 }
 
 TEST_CASE("conv2d, linear and matmul name what does not fit") {
