@@ -23,6 +23,7 @@
 #include "kernels/conv2d/channels.cuh"
 #include "kernels/conv2d/halo.h"
 #include "kernels/conv2d/products.cuh"
+#include "kernels/conv2d/unmet.cuh"
 #include "kernels/conv2d/wgmma.h"
 #include "kernels/matmul/gradient.cuh"
 #include "kernels/matmul/mma_loop.cuh"
@@ -97,6 +98,7 @@ struct By {
   static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
     if (is_matrix(p)) return Engine::run(context, matrix_dgrad<T>(dx, gradient, weight, others, p));
+    unmet_pixels(context, dx, others, p);
     for_each_dgrad_product<T>(dx, gradient, weight, others, p,
                               [&](const auto& product) { Engine::run(context, product, SplitK::never); });
   }
@@ -188,10 +190,8 @@ struct Wgmma {
   static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, others, p);
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    unmet_pixels(context, dx, others, p);
     wgmma_dgrad(context, dx, gradient, weight, others, p);
-    for_each_dgrad_product<T>(dx, gradient, weight, others, p, [&](const auto& product) {
-      if (product.k == 0) TileLoop::run(context, product, SplitK::never);  // zeros, or others
-    });
   }
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
     if (is_matrix(p)) return Matrix::wgrad(context, dweight, dbias, dy, x, y, p);

@@ -47,7 +47,8 @@ auto forward_product(T* y, float* statistics, const T* x, const T* weight, const
                                                               .statistics = statistics};
 }
 
-// f(product) for the stride^2 products that share out the pixels of dx; with stride 1 it is one.
+// f(product) for the stride^2 products that share out the pixels of dx; with stride 1 it is one. Those that no tap meets are left
+// out (unmet.cuh).
 template <class T, class F>
 void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const T* others, const Conv2dParams& p, F f) {
   const int64_t ci = p.c_in / p.groups, co = p.c_out / p.groups;
@@ -55,6 +56,7 @@ void for_each_dgrad_product(T* dx, const T* dy, const T* weight, const T* others
   for (int64_t r = 0; r < std::min(p.stride, p.h); ++r)
     for (int64_t c = 0; c < std::min(p.stride, p.w); ++c) {
       const Residue rows(r, p.h, p.kh, p), columns(c, p.w, p.kw, p);
+      if (rows.taps * columns.taps == 0) continue;
       const PatchShape patches{.h = int(p.out_h()),
                                .w = int(p.out_w()),
                                .c = int(p.c_out),

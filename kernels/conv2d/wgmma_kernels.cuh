@@ -127,7 +127,7 @@ void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloa
   q.c_out = in_units(p.c_out);
   for_each_dgrad_product(dx, dy, weight, others, q, [&](auto product) {
     product.a.s.c = product.b.filters = int(p.c_out);
-    if (product.k > 0) run_v7(context, product, SplitK::never);
+    run_v7(context, product, SplitK::never);
   });
 }
 void wgmma_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {
