@@ -20,8 +20,8 @@ struct Conv2dParams {
 };
 
 // y[n, out_h, out_w, c_out], x[n, h, w, c_in], weight[c_out, kh, kw, c_in / groups], bias[c_out] or null, residual like y
-// or null. statistics[2, c_out] or null: the sums over all pixels of y and of y^2, for a batch normalisation that follows;
-// T rounds y afterwards.
+// or null. statistics[2, c_out] or null: mean and biased variance over all pixels of y as it is stored, for a batch normalisation
+// that follows (kernels/matmul/statistics.cuh says how exact they are on a GPU).
 template <class T>
 using Conv2dForward = void(Context&, T* y, Accumulate<T>* statistics, const T* x, const T* weight, const T* bias, const T* residual,
                            const Conv2dParams&);

@@ -156,20 +156,26 @@ void correlate(Context& context, Correlation& c) {
   });
 }
 
-// The sums of the channels; blocks of rows by shape, added in order.
-void sum_channels(Context& context, float* statistics, const float* y, const Conv2dParams& p) {
+// Mean and variance of the channels; sums of blocks of rows by shape, added in order.
+void channel_statistics(Context& context, float* statistics, const float* y, const Conv2dParams& p) {
   constexpr int64_t kBlock = 256;
   const int64_t rows = p.n * p.out_h() * p.out_w(), c = p.c_out, blocks = (rows + kBlock - 1) / kBlock;
-  const auto sums = context.scratch<float>(size_t(blocks * 2 * c));
+  const auto sums = context.scratch<double>(size_t(blocks * 2 * c));
   context.pool().parallel_for(blocks, [&](int64_t block, int) {
-    float *sum = sums.get() + block * 2 * c, *square = sum + c;
-    std::fill_n(sum, 2 * c, 0.0f);
+    double *sum = sums.get() + block * 2 * c, *square = sum + c;
+    std::fill_n(sum, 2 * c, 0.0);
     for (int64_t r = block * kBlock, end = std::min(rows, r + kBlock); r < end; ++r)
-      for (int64_t i = 0; i < c; ++i) sum[i] += y[r * c + i], square[i] += y[r * c + i] * y[r * c + i];
+      for (int64_t i = 0; i < c; ++i) sum[i] += y[r * c + i], square[i] += double(y[r * c + i]) * y[r * c + i];
   });
-  std::fill_n(statistics, 2 * c, 0.0f);
-  for (int64_t block = 0; block < blocks; ++block)
-    for (int64_t i = 0; i < 2 * c; ++i) statistics[i] += sums[size_t(block * 2 * c + i)];
+  for (int64_t i = 0; i < c; ++i) {
+    double mean = 0, square = 0;
+    for (int64_t block = 0; block < blocks; ++block)
+      mean += sums[size_t(block * 2 * c + i)], square += sums[size_t((block * 2 + 1) * c + i)];
+    mean /= double(rows);
+    const double var = square / double(rows) - mean * mean;
+    statistics[i] = float(mean);
+    statistics[c + i] = var < 0 ? 0.0f : float(var);
+  }
 }
 
 }  // namespace
@@ -192,7 +198,7 @@ void conv2d_forward(Context& context, float* y, float* statistics, const float* 
   c.phases.push_back(std::move(all));
   c.in = x, c.weight = weight, c.bias = bias, c.residual = residual, c.relu = p.activation == Activation::relu, c.out = y;
   if (p.n > 0) correlate(context, c);
-  if (statistics) sum_channels(context, statistics, y, p);
+  if (statistics) channel_statistics(context, statistics, y, p);
 }
 
 void conv2d_dgrad(Context& context, float* dx, const float* dy, const float* weight, const float* y, const float* others,

@@ -35,8 +35,11 @@ void conv2d_forward(Context&, T* y, Accumulate<T>* statistics, const T* x, const
   for (int64_t i = 0; i < size; ++i)
     y[i] = fused_activation(p.activation, y[i] + (bias ? bias[i % p.c_out] : T(0)) + (residual ? residual[i] : T(0)));
   if (!statistics) return;
+  Accumulate<T>*const mean = statistics, *const var = statistics + p.c_out;
+  const auto pixels = Accumulate<T>(size / p.c_out);
   std::fill_n(statistics, 2 * p.c_out, Accumulate<T>(0));
-  for (int64_t i = 0; i < size; ++i) statistics[i % p.c_out] += y[i], statistics[p.c_out + i % p.c_out] += y[i] * y[i];
+  for (int64_t i = 0; i < size; ++i) mean[i % p.c_out] += y[i] / pixels;
+  for (int64_t i = 0; i < size; ++i) var[i % p.c_out] += (y[i] - mean[i % p.c_out]) * (y[i] - mean[i % p.c_out]) / pixels;
 }
 
 template <class T>

@@ -13,7 +13,7 @@
 //   dgrad      the same of dy, taps backwards, filters along m. Forward they lie along k: wgmma takes both
 #include "kernels/conv2d/halo.cuh"
 #include "kernels/conv2d/halo.h"
-#include "kernels/reduce/sums.cuh"
+#include "kernels/matmul/statistics.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
@@ -65,7 +65,8 @@ __device__ inline int place_in_result(const HaloTile& t, int block, int warp, in
 
 // Sums over the pixels of a tile of what is stored, and of its squares, for a batch normalisation.
 template <int kPositions>
-__device__ void sum_positions(const HaloProduct& p, const float (&v)[kPositions / 2], const HaloPlace& at, int m, int lane) {
+__device__ void sum_positions(const HaloProduct& p, const uint32_t (&stored)[kPositions / 4], const HaloPlace& at, int m,
+                              int lane) {
   const HaloTile& tile = p.tile;
   float total[2] = {}, square[2] = {};
 #pragma unroll
@@ -75,7 +76,8 @@ __device__ void sum_positions(const HaloProduct& p, const float (&v)[kPositions 
     const bool pixel = row < tile.rows && at.h + row < p.s.result_h && column < tile.columns && at.w + column < p.s.result_w;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float value = pixel ? v[i / 2 * 4 + 2 * half + i % 2] : 0.0f;
+      const uint32_t two = stored[i / 2 * 2 + half];
+      const float value = pixel ? __int_as_float(int(i % 2 ? two & 0xffff0000u : two << 16)) : 0.0f;
       total[half] += value, square[half] = fmaf(value, value, square[half]);
     }
   }
@@ -115,17 +117,18 @@ __device__ void store_positions(const HaloProduct& p, BFloat16* result, float (&
       v = max_nan(v + bias[i / 2 % 2] + __int_as_float(int(i % 2 ? two & 0xffff0000u : two << 16)), p.floor);
     }
   }
-  if (p.tile_sums) sum_positions<kPositions>(p, sum, at, m, lane);
+  uint32_t stored[kPositions / 4];
+#pragma unroll
+  for (int i = 0; i < kPositions / 4; ++i) stored[i] = pack_bf16(sum[2 * i], sum[2 * i + 1]);
+  if (p.tile_sums) sum_positions<kPositions>(p, stored, at, m, lane);
   if (!p.residual_bytes) {
     if (thread == 0) tma_store_wait_read<0>();  // the tile before
     named_barrier_sync(1 + consumer, 128);
   }
 #pragma unroll
   for (int block = 0; block < kPositions / 16; ++block) {
-    uint32_t r[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) r[i] = pack_bf16(sum[8 * block + 2 * i], sum[8 * block + 2 * i + 1]);
-    stmatrix_trans(result + place_in_result(p.tile, block, warp, lane), r);
+    const uint32_t* const s = stored + 4 * block;
+    stmatrix_trans(result + place_in_result(p.tile, block, warp, lane), {s[0], s[1], s[2], s[3]});
   }
   fence_async();
   named_barrier_sync(1 + consumer, 128);
@@ -297,40 +300,40 @@ void run_halo(Context& context, BFloat16* result, float* statistics, const BFloa
   const Image s = image_of(c, pass);
   const HaloTile tile = tile_of(c, pass);
   const int filters = int(pass == Pass::dgrad ? c.c_in : c.c_out);
-  const int64_t tiles = tile.tiles(s), sums = 2 * int64_t{filters}, line = 2 * c.c_in;
-  const auto tile_sums = device_scratch<float>(context, size_t(statistics ? tiles * sums : 0));
+  const int64_t tiles = tile.tiles(s), line = 2 * c.c_in;
   const auto like_result = [&](const BFloat16* x) {
     return pixels_map(x, s.n, s.result_h, s.result_w, filters, tile.rows, tile.columns);
   };
-  const HaloProduct p{.s = s,
-                      .tile = tile,
-                      .tiles = index_32(tiles),
-                      .filters = filters,
-                      .chunks = int(ceil_div(s.c, kUnit)),
-                      .image_bytes = halo_bytes(s, tile),
-                      .backwards = pass == Pass::dgrad,
-                      .bias = bias,
-                      .residual_bytes = residual ? tile.rows * tile.columns * kLine : 0,
-                      .floor = c.activation == Activation::relu && pass == Pass::forward ? 0.0f : -INFINITY,
-                      .tile_sums = statistics ? tile_sums.get() : nullptr,
-                      .image_map = halo_map(image, s, tile),
-                      .filters_map = tensor_map(TiledTensor{.data = weight,
-                                                            .dtype = DType::bf16,
-                                                            .rank = 3,
-                                                            .size = {c.c_in, c.kh * c.kw, c.c_out},
-                                                            .stride = {line, line * c.kh * c.kw},
-                                                            .box = {kUnit, 1, kUnit},
-                                                            .swizzle = Swizzle::b128}),
-                      .result_map = like_result(result),
-                      .residual_map = residual ? like_result(residual) : TensorMap{}};
+  HaloProduct p{.s = s,
+                .tile = tile,
+                .tiles = index_32(tiles),
+                .filters = filters,
+                .chunks = int(ceil_div(s.c, kUnit)),
+                .image_bytes = halo_bytes(s, tile),
+                .backwards = pass == Pass::dgrad,
+                .bias = bias,
+                .residual_bytes = residual ? tile.rows * tile.columns * kLine : 0,
+                .floor = c.activation == Activation::relu && pass == Pass::forward ? 0.0f : -INFINITY,
+                .tile_sums = nullptr,
+                .image_map = halo_map(image, s, tile),
+                .filters_map = tensor_map(TiledTensor{.data = weight,
+                                                      .dtype = DType::bf16,
+                                                      .rank = 3,
+                                                      .size = {c.c_in, c.kh * c.kw, c.c_out},
+                                                      .stride = {line, line * c.kh * c.kw},
+                                                      .box = {kUnit, 1, kUnit},
+                                                      .swizzle = Swizzle::b128}),
+                .result_map = like_result(result),
+                .residual_map = residual ? like_result(residual) : TensorMap{}};
   const auto with = [&]<Split kSplit>() {
     if (tile.positions == 208) run<kSplit, 208, kFilters>(context, p);
     else if (tile.positions == 224) run<kSplit, 224, kFilters>(context, p);
     else run<kSplit, 240, kFilters>(context, p);
   };
-  split_of(c, pass) == Split::pixels ? with.template operator()<Split::pixels>() : with.template operator()<Split::filters>();
-  if (statistics)
-    sum_columns(context, 1, tiles, sums, PartialTerm<1>{tile_sums.get(), tiles, sums}, StorePartial<1>{statistics, sums});
+  with_statistics(context, statistics, tiles, filters, c.n * c.out_h() * c.out_w(), [&](float* tile_sums) {
+    p.tile_sums = tile_sums;
+    split_of(c, pass) == Split::pixels ? with.template operator()<Split::pixels>() : with.template operator()<Split::filters>();
+  });
 }
 
 }  // namespace

@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(2 * kTile, kTile == 64 ? 2 : 1) product_v6_mma
     __syncthreads();
     constexpr int kPerRow = kTile / M::kChunk, kSlots = M::kThreads / kPerRow;  // chunks; rows of all threads
     const int slot = int(threadIdx.x) / kPerRow, column = int(threadIdx.x) % kPerRow * M::kChunk;
-    ColumnSums<M::kChunk> sums;
+    ColumnSums<T, M::kChunk> sums;
     for (int row = slot; row < kTile; row += kSlots) {
       if (corner.m + row >= p.m || corner.n + column >= p.n) continue;
       float v[M::kChunk];

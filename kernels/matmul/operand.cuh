@@ -94,8 +94,8 @@ struct Product {
   bool vectors = false;         // rows of c start and end at multiples of 16 bytes
   int k_part = 0;               // of k in a block; the rest is other blocks'
   float* partial = nullptr;     // [parts, groups, m, n], where there is more than one part
-  float* statistics = nullptr;  // [2, groups n]: the sums over the rows of c and of its squares, before c is rounded; null for none
-  float* tile_sums = nullptr;   // the same of each row of tiles
+  float* statistics = nullptr;  // [2, groups n]: mean and variance of the columns of c (statistics.cuh); null for none
+  float* tile_sums = nullptr;   // [rows of tiles, 2, groups n]: sums of the values and of their squares
   T* sums_of_a = nullptr;       // [m]: the sums over k of a (persistent.cuh)
 
   // v is the sum of c(i, j ..) and becomes what is stored; elements behind n are ignored.
@@ -143,39 +143,6 @@ struct Product {
 #pragma unroll
     for (int e = 0; e < kWidth; ++e)
       if (e < count) p[e] = from_float<U>(v[e]);
-  }
-};
-
-// What a thread saw of the columns that it stores in every row of its tile, for the statistics of a batch normalisation.
-template <int kWidth>
-struct ColumnSums {
-  float sum[kWidth] = {}, square[kWidth] = {};
-  __device__ void add(const float (&v)[kWidth]) {
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) sum[e] += v[e], square[e] = fmaf(v[e], v[e], square[e]);
-  }
-};
-
-// Shared memory in which the threads that share columns of a tile, one a slot, meet: keep(), a barrier, store(). The order of
-// the additions is that of the slots.
-template <int kTile, int kSlots>
-struct ColumnSumsSmem {
-  float v[kSlots][2][kTile];
-
-  template <int kWidth>
-  __device__ void keep(int slot, int column, const ColumnSums<kWidth>& s) {
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) v[slot][0][column + e] = s.sum[e], v[slot][1][column + e] = s.square[e];
-  }
-  template <class P>
-  __device__ void store(const P& p, int g, int m0, int n0, int thread, int threads) const {
-    for (int i = thread; i < 2 * kTile; i += threads) {
-      const int which = i / kTile, column = i % kTile;
-      if (n0 + column >= p.n) continue;
-      float total = 0;
-      for (int slot = 0; slot < kSlots; ++slot) total += v[slot][which][column];
-      p.tile_sums[((int64_t(m0 / kTile) * 2 + which) * p.groups + g) * p.n + n0 + column] = total;
-    }
   }
 };
 

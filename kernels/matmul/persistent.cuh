@@ -10,6 +10,8 @@
 //   sums of a    over k, the bias gradient beside a weight gradient: by two idle warps of the producer, from the tiles of a in the
 //                ring. A pass of its own reads dy again: 50 MB of 8192 x 3072
 //   residual     is loaded into those boxes while the tile is multiplied, and read from them by ldmatrix as stmatrix will write
+//   statistics   are summed from those boxes, a lane two columns: values as they are stored. The warps of a tile add theirs up one
+//                after the other in a line of shared memory, which has no room for a line each
 //   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
 //   order        tiles that run together cover eight rows of tiles: b stays in L2
 #pragma once
@@ -26,12 +28,7 @@ template <int kTileN>
 constexpr int kSlotsOf = kTileN == 128 ? 6 : 4;
 template <int kTileN>
 constexpr int kBoxesOf = kTileN == 256 ? 2 : kTileN / 64;
-
-template <int kTileN>
-struct alignas(1024) PersistentShared : Ring<BFloat16, kTileN, kSlotsOf<kTileN>> {
-  alignas(1024) BFloat16 out[kConsumerWarps][kBoxesOf<kTileN>][16 * 64];
-  uint64_t residual[kConsumerWarps];  // a warp's boxes hold the residual
-};
+constexpr int kLargestSummed = 192;  // columns of tiles with statistics
 
 // The corner of block `rank` of a pair in work item `item`: groups one after the other, bands of four pairs, down the rows first.
 struct Item {
@@ -45,6 +42,49 @@ __device__ Item item_of(int item, int m, int n, int rank) {
   const int in_band = in_group - first * columns;
   return {item / (rows * columns), (2 * (first + in_band % height) + rank) * kTileM, in_band / height * kTileN};
 }
+
+// Where the warps of a tile add up 64 of its columns for statistics: a lane columns 2 lane and 2 lane + 1 over its warp's rows, and
+// their squares, to what the warps before have left; the last one stores the sums.
+struct ColumnLine {
+  float4 before[32];  // of the lanes
+  uint64_t turn[kConsumerWarps];
+
+  template <class Maps, class P>
+  __device__ void add(const P& p, const BFloat16* box, const Item& at, int n, int slice, int lane, int parity) {
+    float4 s{};
+#pragma unroll 4
+    for (int row = 0; row < 16; ++row) {
+      const uint32_t two = *reinterpret_cast<const uint32_t*>(box + row * 64 + (lane / 4 ^ row % 8) * 8 + lane % 4 * 2);
+      if (Maps::row(at.m, slice, row) >= p.m) continue;
+      const float a = __int_as_float(int(two << 16)), b = __int_as_float(int(two & 0xffff0000u));
+      s.x += a, s.y += b, s.z = fmaf(a, a, s.z), s.w = fmaf(b, b, s.w);
+    }
+    mbarrier_wait(&turn[slice], slice > 0 ? parity : parity ^ 1);  // the first warp: for the last one, a tile before
+    if (slice > 0) {
+      const float4 b = before[lane];
+      s.x += b.x, s.y += b.y, s.z += b.z, s.w += b.w;
+    }
+    if (slice + 1 < kConsumerWarps) before[lane] = s;
+    __syncwarp();
+    if (lane == 0) mbarrier_arrive(&turn[(slice + 1) % kConsumerWarps]);
+    n += 2 * lane;
+    if (slice + 1 < kConsumerWarps || at.m >= p.m || n >= p.n) return;
+    const int64_t columns = int64_t(p.groups) * p.n;
+    float* const sums = p.tile_sums + at.m / kTileM * 2 * columns + at.g * int64_t(p.n) + n;
+    sums[0] = s.x, sums[1] = s.y, sums[columns] = s.z, sums[columns + 1] = s.w;
+  }
+};
+
+// A Ring and more; barriers at the end, where they fill up no multiple of 1024 bytes of their own.
+template <int kTileN>
+struct alignas(1024) PersistentShared {
+  static constexpr int kSlots = kSlotsOf<kTileN>, kLength = kPerLine<BFloat16>;
+  BFloat16 a[kSlots][kTileM * kLength], b[kSlots][kTileN * kLength];
+  BFloat16 out[kConsumerWarps][kBoxesOf<kTileN>][16 * 64];
+  ColumnLine columns[kTileN <= kLargestSummed ? kTileN / 64 : 1];
+  uint64_t full[kSlots], empty[kSlots];
+  uint64_t residual[kConsumerWarps];  // a warp's boxes hold the residual
+};
 
 // The bias of the columns of a tile, over the lanes of a warp: of eight columns at 8 g, lane 4 (g % 8) + q holds 2 q and 2 q + 1 in
 // pair[g / 8]. A sum of wgmma's layout finds its own with one shuffle.
@@ -81,7 +121,7 @@ __device__ Finish finish_of(const P& p, bool by_tma) {
 // A warp's 16 rows of a tile, which `maps` knows by their number: finished sums, rounded, into its boxes and from there to memory.
 template <Finish kFinish, int kTileN, class P, class Maps>
 __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxesOf<kTileN>][16 * 64], float (&sum)[kTileN / 2],
-                           const TileBias<kTileN>& bias, const Item& at, int slice, int lane) {
+                           const TileBias<kTileN>& bias, ColumnLine* lines, const Item& at, int slice, int lane, int parity) {
   const int g = at.g, n0 = at.n;
   const bool by_tma = maps.stores(p);
   constexpr int kBoxes = kBoxesOf<kTileN>;
@@ -120,15 +160,14 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
       stmatrix(place, r);
     }
     const int n = n0 + 64 * box;
+    if (by_tma) fence_async();
+    __syncwarp();
     if (by_tma) {
-      fence_async();
-      __syncwarp();
       if (lane == 0) {
         maps.store(out, n, at.m, slice, g);
         tma_store_commit();
       }
     } else {  // lines that TMA does not take: neighbours by neighbouring lanes
-      __syncwarp();
 #pragma unroll 4
       for (int row = 0; row < 16; ++row) {
         const int m = Maps::row(at.m, slice, row);
@@ -137,6 +176,8 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
           if (m < p.m && n + column < p.n) p.c[p.row(g, m) + n + column] = out[row * 64 + (column / 8 ^ row % 8) * 8 + column % 8];
       }
     }
+    if constexpr (kTileN <= kLargestSummed && (kFinish == Finish::none || kFinish == Finish::bias_relu))
+      if (p.tile_sums) lines[box].template add<Maps>(p, out, at, n, slice, lane, parity);
   }
 }
 
@@ -173,18 +214,20 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
   constexpr int kDepth = kPerLine<BFloat16>, kSlots = kSlotsOf<kTileN>;
   auto& s = aligned_shared<PersistentShared<kTileN>>();
-  Ring<BFloat16, kTileN, kSlots>& ring = s;
   const int rank = cluster_rank(), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
-  const int steps = (p.k + kDepth - 1) / kDepth, first = int(blockIdx.x) / 2, stride = int(gridDim.x) / 2;
+  const int steps = (p.k + kDepth - 1) / kDepth, stride = int(gridDim.x) / 2;
   if (threadIdx.x == 0)
-    for (uint64_t& b : s.residual) mbarrier_init(&b, 1);
-  init_ring(ring, 2 * kConsumerWarps + (p.sums_of_a ? kSummingWarps : 0));
+    for (int i = 0; i < kConsumerWarps; ++i) {
+      mbarrier_init(&s.residual[i], 1);
+      for (ColumnLine& line : s.columns) mbarrier_init(&line.turn[i], 1);
+    }
+  init_ring(s, 2 * kConsumerWarps + (p.sums_of_a ? kSummingWarps : 0));
   cluster_sync();
   Slot<kSlots> slot;
   if (warpgroup == 0) {
     registers_decrease<56>();
     if (threadIdx.x == 0)
-      for (int item = first; item < items; item += stride) {
+      for (int item = int(blockIdx.x) / 2; item < items; item += stride) {
         const Item at = item_of<kTileN>(item, p.m, p.n, rank);
         for (int step = 0; step < steps; ++step, slot.next()) {
           uint64_t* const full = &s.full[slot.index];
@@ -197,7 +240,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
     if constexpr (kA == Along::outer)
       if (const int warp = int(threadIdx.x) / 32; p.sums_of_a && warp > 0 && warp <= kSummingWarps) {
         SumsOfA sums{warp - 1};
-        for (int item = first; item < items; item += stride) {
+        for (int item = int(blockIdx.x) / 2; item < items; item += stride) {
           const Item at = item_of<kTileN>(item, p.m, p.n, rank);
           for (int step = 0; step < steps; ++step, slot.next()) {
             mbarrier_wait(&s.full[slot.index], slot.parity);
@@ -213,7 +256,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
     const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
     const Finish finish = finish_of(p, Maps::kResidual && p.vectors);
     int parity = 0;
-    for (int item = first; item < items; item += stride) {
+    for (int item = int(blockIdx.x) / 2; item < items; item += stride, parity ^= 1) {
       const Item at = item_of<kTileN>(item, p.m, p.n, rank);
       TileBias<kTileN> bias;
       bias.load(p, at.g, at.n, lane);
@@ -229,19 +272,20 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
         __syncwarp();
       }
       float sum[kTileN / 2];
-      multiply_ring<kA, kB>(sum, ring, slot, steps, consumer, [&](int index) {
+      multiply_ring<kA, kB>(sum, s, slot, steps, consumer, [&](int index) {
         if (lane < 2) mbarrier_arrive_remote(&s.empty[index], lane);
       });
+      const auto store = [&]<Finish kFinish>() {
+        store_tile<kFinish, kTileN>(p, maps, boxes, sum, bias, s.columns, at, slice, lane, parity);
+      };
+      if (finish == Finish::none) store.template operator()<Finish::none>();
+      else if (finish == Finish::bias_relu) store.template operator()<Finish::bias_relu>();
+      else if (!Maps::kResidual || finish == Finish::any) store.template operator()<Finish::any>();
       if constexpr (Maps::kResidual)
         if (finish == Finish::bias_residual) {
           mbarrier_wait(&s.residual[slice], parity);
-          parity ^= 1;
-          store_tile<Finish::bias_residual, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
-          continue;
+          store.template operator()<Finish::bias_residual>();
         }
-      if (finish == Finish::none) store_tile<Finish::none, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
-      else if (finish == Finish::bias_relu) store_tile<Finish::bias_relu, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
-      else store_tile<Finish::any, kTileN>(p, maps, boxes, sum, bias, at, slice, lane);
     }
     if (lane == 0 && maps.stores(p)) tma_store_wait_read<0>();
   }
@@ -278,10 +322,11 @@ void with_tile(const MatmulParams& shape, int largest, F f) {
 }
 
 // More than one row of tiles for a pair of blocks, and where k might be cut into parts (version 7), no more time than that takes:
-// its tiles are 128 x 128, all parts are stored as floats and read again. Sums for a batch normalisation are not made here.
+// its tiles are 128 x 128, all parts are stored as floats and read again. Statistics of sums without a residual: beside one there
+// are no registers left for them.
 inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
-  if (!fits_wgmma(p) || p.statistics || s.m <= kTileM) return false;
+  if (!fits_wgmma(p) || s.m <= kTileM || (p.statistics && (p.residual || p.activation == Activation::gelu))) return false;
   const Parts parts = parts_of_k(s.batch, s.m, s.n, s.k, kPerLine<BFloat16>, p.split);
   return parts.count == 1 || std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, 256)}) <= parts.cost;
 }

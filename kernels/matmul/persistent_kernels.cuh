@@ -1,5 +1,6 @@
 // Version 8 of matmul and linear: persistent.cuh with tiles as they lie in memory. Lines of a and b that are not aligned are
-// copied, such of c are stored without TMA, two bytes a lane. A residual comes by TMA too: tiles of 192 columns at most.
+// copied, such of c are stored without TMA, two bytes a lane. A residual comes by TMA too: tiles of 192 columns at most, as with
+// statistics.
 #include "kernels/matmul/persistent.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -48,7 +49,9 @@ bool supports_persistent(const MatrixProduct<BFloat16>& p) { return fits_persist
 void persistent_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_aligned_lines(context, p, [&](const auto& aligned) {
     with_operands(aligned, [&](const auto& product) {
-      with_tile(p.shape, p.residual ? 192 : 256, [&]<int kTileN>() { run_v8<kTileN>(context, product, p.shape); });
+      with_statistics(context, product, kTileM, [&](const auto& q) {
+        with_tile(p.shape, p.residual || p.statistics ? 192 : 256, [&]<int kTileN>() { run_v8<kTileN>(context, q, p.shape); });
+      });
     });
   });
 }

@@ -21,7 +21,7 @@ struct MatrixProduct {
   const T* residual = nullptr;               // like c, added before f; may be c
   Activation activation = Activation::none;  // f: none, relu or gelu
   SplitK split = SplitK::never;
-  float* statistics = nullptr;         // [2, n]: the sums over the rows of c and of its squares, before c is rounded to T
+  float* statistics = nullptr;         // [2, n]: mean and variance of the columns of c (statistics.cuh)
   T* sums_of_a = nullptr;              // [m]: the sums over k of op(a), version 8 with a transposed alone: a bias gradient
   int64_t padded_a = 0, padded_b = 0;  // elements from line to line of a copy; 0: dense
 

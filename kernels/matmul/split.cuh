@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "kernels/matmul/operand.cuh"
-#include "kernels/reduce/sums.cuh"
+#include "kernels/matmul/statistics.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
@@ -97,15 +97,13 @@ void sum_parts(Context& context, const P& p, int parts) {
   launch(sum_parts_v1<P>, dim3(unsigned(ceil_div(vectors, across))), dim3(unsigned(across), unsigned(lanes)), 0, context, p, parts);
 }
 
-// run(p) of a product in one part, and what its tiles of `tile` rows keep of the statistics added up.
+// run(p) of a product in one part, whose tiles have `tile` rows.
 template <class P, class Run>
 void with_statistics(Context& context, P p, int tile, Run run) {
-  if (!p.statistics) return run(p);
-  const int64_t rows = ceil_div(p.m, tile), sums = 2 * int64_t(p.groups) * p.n;
-  const auto tile_sums = device_scratch<float>(context, size_t(rows * sums));
-  p.tile_sums = tile_sums.get();
-  run(p);
-  sum_columns(context, 1, rows, sums, PartialTerm<1>{tile_sums.get(), rows, sums}, StorePartial<1>{p.statistics, sums});
+  with_statistics(context, p.statistics, ceil_div(p.m, tile), int64_t(p.groups) * p.n, p.m, [&](float* tile_sums) {
+    p.tile_sums = tile_sums;
+    run(p);
+  });
 }
 
 // A tile along x, a part of k along y, a group along z.

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads, 2) tile_product_v1(P p) {
       }
       __syncthreads();
     }
-    ColumnSums<1> sums[4];
+    ColumnSums<T, 1> sums[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll

@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>
     // Sums go through shared memory, which unlike registers has indices: one copy of the code behind store(), not sixteen.
     auto& waiting = reinterpret_cast<float4(&)[4][V::kThreads]>(s);
     static_assert(sizeof waiting <= sizeof s);
-    ColumnSums<4> sums[V::kPer / 4];
+    ColumnSums<typename P::Element, 4> sums[V::kPer / 4];
 #pragma unroll
     for (int half = 0; half < V::kPer / 4; ++half) {
       const int column = corner.n + half * (kTile / 2) + 4 * tx;

@@ -9,6 +9,8 @@
 //   edges      what lies outside of a matrix TMA fills with zeros; its bytes count like others
 //   registers  the producer gives up what the two consumer warpgroups need: 64 x kTileN sums are kTileN / 2 a thread
 #pragma once
+#include <type_traits>
+
 #include "kernels/common/wgmma.h"
 #include "kernels/matmul/split.cuh"
 
@@ -72,19 +74,21 @@ __device__ uint64_t operand_descriptor(const T* tile) {
 template <Along kAlong>
 constexpr unsigned kNextOperand = (kAlong == Along::k ? 32 : 16 * kLine) / 16;
 
-template <class T, int kTileN, int kSlots>
-__device__ void init_ring(Ring<T, kTileN, kSlots>& s, int readers) {
+// s: a Ring, or a struct with its members.
+template <class S>
+__device__ void init_ring(S& s, int readers) {
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kSlots; ++i) mbarrier_init(&s.full[i], 1), mbarrier_init(&s.empty[i], readers);
+    for (int i = 0; i < int(std::extent_v<decltype(s.full)>); ++i)
+      mbarrier_init(&s.full[i], 1), mbarrier_init(&s.empty[i], readers);
     fence_mbarrier_init();
   }
 }
 
 // sum = the consumer's 64 rows of a times b over `steps` tiles of k. One product is under way while the next is issued; then the
 // slot before is given back: release(slot index), by each warp.
-template <Along kAlongA, Along kAlongB, class T, int kTileN, int kSlots, class Release>
-__device__ void multiply_ring(float (&sum)[kTileN / 2], Ring<T, kTileN, kSlots>& s, Slot<kSlots>& slot, int steps, int consumer,
-                              Release release) {
+template <Along kAlongA, Along kAlongB, int kSums, class S, int kSlots, class Release>
+__device__ void multiply_ring(float (&sum)[kSums], S& s, Slot<kSlots>& slot, int steps, int consumer, Release release) {
+  using T = std::remove_all_extents_t<decltype(s.a)>;
   const uint64_t a0 = operand_descriptor(s.a[0] + consumer * 64 * kPerLine<T>), b0 = operand_descriptor(s.b[0]);
   int before = 0;
   for (int step = 0; step < steps; ++step) {

@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   __syncwarp();  // a warp stores the rows that it has made
   const auto store = [&]<int kWidth>() {
     constexpr int kPerRow = kTileN7 / kWidth;
-    ColumnSums<kWidth> columns;
+    ColumnSums<T, kWidth> columns;
     for (int i = lane; i < 16 * kPerRow; i += 32) {
       const int row = 16 * warp + i / kPerRow, column = i % kPerRow * kWidth;
       const int m = corner.m + 64 * consumer + row, n = corner.n + column;

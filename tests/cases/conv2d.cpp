@@ -35,9 +35,11 @@ void add_fused(Tier tier, const Conv2dParams& p) {
   const auto name = fmt::format("n={} {}x{}x{} out={} kernel={}x{} stride={} padding={} groups={} relu", p.n, p.h, p.w, p.c_in,
                                 p.c_out, p.kh, p.kw, p.stride, p.padding, p.groups);
   const double flops = 2.0 * double(ny) * double(k);
-  add<Conv2dForward>(Op::conv2d, Pass::forward, name + " residual statistics", tier,
+  add<Conv2dForward>(Op::conv2d, Pass::forward, name + " residual", tier, {out(ny), absent(), in(nx), in(nw), in(p.c_out), in(ny)},
+                     {.reduction = double(k), .flops = flops}, p);
+  add<Conv2dForward>(Op::conv2d, Pass::forward, name + " residual statistics", tier,  // of y as it is stored
                      {out(ny), out(2 * p.c_out), in(nx), in(nw), in(p.c_out), in(ny)},
-                     {.reduction = double(k + pixels), .flops = flops}, p);
+                     {.reduction = double(k + pixels), .flops = flops, .rounds_inside = true}, p);
   add<Conv2dDgrad>(Op::conv2d, Pass::dgrad, name + " others", tier, {out(nx), in(ny), in(nw), in(ny), in(nx)},
                    {.reduction = double(p.kh * p.kw * p.c_out / p.groups), .flops = flops}, p);
 }
