@@ -4,12 +4,11 @@
 // var = E[c^2] - mean^2 cancels where |mean| is many deviations. The sums of tiles are added in double, so that only what f32 loses
 // within a tile counts: |error of var| <= a 2^-24 E[c^2] = a 2^-24 (1 + (mean / deviation)^2) var, a <= 62 additions on the way of
 // a value. In bf16 that is harmless:
-//   values that share sign and power of two   have 8 bits each, their squares 16: sums over up to 256 rows are exact in f32.
-//   Whatever
-//                                             lies within three deviations is such, or next to it, from a mean of nine on
-//   others                                    62 x 2^-24 x 82 = 3e-4 of var, where the values themselves are rounded to 2e-3
-//   in general                                rounding c to bf16 moved the normalised values by up to mean / (512 deviations), this
-//                                             does by less until the mean is 1000 deviations, where bf16 knows two values
+//   - Values that share sign and power of two have 8 bits each, their squares 16: sums over up to 256 rows are exact in f32. From a
+//     mean of nine deviations on, whatever lies within three of it is such, or in two neighbouring powers: then a bit is missing.
+//   - Below, the error is 62 x 2^-24 x 82 = 3e-4 of var at most, where the values themselves are rounded to 4e-3.
+//   - In general, rounding c to bf16 moved the normalised values by up to mean / (256 deviations), and this error does by less as
+//     long as the mean is below 2000 deviations; bf16 knows two values there.
 // A batch normalisation in f32 has no such excuse and reads c again.
 #pragma once
 #include "kernels/common/vectors.h"

@@ -1,9 +1,9 @@
 // Batch norm in vectors: version 2 of batch_norm_kernels.cuh, on the layout of columns.cuh. Channels in units of 16 bytes.
 //
-// Arrays that pass through memory: forward x for the statistics, x (and the residual) and y; backward dy and x for the sums, then
-// dy, x and dx. With relu both passes of backward read y too; where the residual has a gradient, the first writes it, and the
-// second reads it alone in the place of dy and y: 7 arrays either way, 8 were it written by the second. The sum and relu as ops of
-// their own would be 4 arrays more forward (2 without a sum) and 1 backward.
+// Arrays that pass through memory: forward x for the statistics, if no convolution has made them, x (and the residual) and y;
+// backward dy and x for the sums, then dy, x and dx. With relu both passes of backward read y too; where the residual has a
+// gradient, the first writes it, and the second reads it alone in the place of dy and y: 7 arrays either way, 8 were it written by
+// the second. The sum and relu as ops of their own would be 4 arrays more forward (2 without a sum) and 1 backward.
 #pragma once
 #include "kernels/norm/columns.cuh"
 #include "kernels/norm/norm.h"
@@ -19,6 +19,22 @@ struct Deviation {
   const float* p;
   float eps;  // negative: p is rstd
   __device__ float operator()(float v) const { return eps < 0.0f ? v : 1.0f / sqrtf(v + eps); }
+};
+
+// Where mean and rstd of a channel go, and what becomes of its running statistics. Without a mean: nowhere.
+struct StoreDeviation {
+  float *mean = nullptr, *rstd, *running_mean, *running_var;
+  float rows, eps, momentum;
+  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { (*this)(c, Moments{rows, mean[c], s.v[0]}); }
+  __device__ void operator()(int64_t c, const Moments& m) const { keep(c, m.mean, m.squares / rows, m.squares / (rows - 1.0f)); }
+  __device__ void keep(int64_t c, float m, float var, float unbiased) const {
+    mean[c] = m;
+    rstd[c] = 1.0f / sqrtf(var + eps);
+    if (running_mean) running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * m;
+    if (running_var) running_var[c] = (1.0f - momentum) * running_var[c] + momentum * unbiased;
+  }
+  // Where mean and variance were given.
+  __device__ void keep(int64_t c, float m, float var) const { keep(c, m, var, var * (rows / (rows - 1.0f))); }
 };
 
 // relu or nothing, a NaN kept, by one comparison.
@@ -74,7 +90,7 @@ struct ResidualRows {
 template <template <int, class> class Residual, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, 2)
     batch_norm_v2(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation,
-                  const T* residual, Floor floor, ColumnCut cut) {
+                  const T* residual, Floor floor, ColumnCut cut, StoreDeviation deviations) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
   const ColumnRows<kRows, T> rows(x, at);
@@ -84,6 +100,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   load_channels(s, deviation.p, at, 0);
   load_channels(w, weight, at, 1);
   load_channels(b, bias, at, 0);
+  if (deviations.mean && at.chunk == 0 && threadIdx.x < unsigned(cut.across) && at.has(0)) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) deviations.keep(at.c + j, m[j], s[j]);
+  }
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) s[j] = deviation(s[j]) * w[j];
 #pragma unroll
@@ -219,10 +239,11 @@ struct InVectors {
     launch_merge(context, partial.get(), c, store);
   }
   static void apply(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                    Deviation deviation, const T* residual, const BatchNormParams& p) {
+                    Deviation deviation, const T* residual, const BatchNormParams& p, const StoreDeviation& deviations) {
     const auto with = [&](auto kernel, int rows_of_thread) {
       const ColumnCut c = cut(p, rows_of_thread);
-      launch_blocks(context, c.blocks(), kThreads, kernel, y, x, weight, bias, mean, deviation, residual, Floor(p.activation), c);
+      launch_blocks(context, c.blocks(), kThreads, kernel, y, x, weight, bias, mean, deviation, residual, Floor(p.activation), c,
+                    deviations);
     };
     if (residual) with(batch_norm_v2<ResidualRows, kResidualApplyRows, T>, kResidualApplyRows);
     else with(batch_norm_v2<NoResidual, kApplyRows, T>, kApplyRows);

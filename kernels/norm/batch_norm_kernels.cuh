@@ -39,24 +39,13 @@ struct SquareTerm {
     return {{d * d}};
   }
 };
-struct StoreDeviation {
-  float *mean, *rstd, *running_mean, *running_var;
-  float rows, eps, momentum;
-  __device__ void operator()(int64_t, int64_t c, const Sums<1>& s) const { (*this)(c, Moments{rows, mean[c], s.v[0]}); }
-  __device__ void operator()(int64_t c, const Moments& m) const {
-    mean[c] = m.mean;
-    rstd[c] = 1.0f / sqrtf(m.squares / rows + eps);
-    if (running_mean) running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * m.mean;
-    if (running_var) running_var[c] = (1.0f - momentum) * running_var[c] + momentum * (m.squares / (rows - 1.0f));
-  }
-};
-
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     batch_norm_v1(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation,
-                  const T* residual, Floor floor, int64_t channels, int64_t size) {
+                  const T* residual, Floor floor, int64_t channels, int64_t size, StoreDeviation deviations) {
   const int64_t i = global_thread();
   if (i >= size) return;
+  if (deviations.mean && i < channels) deviations.keep(i, mean[i], deviation.p[i]);
   const int64_t c = i % channels;
   const float normal = (to_float(x[i]) - mean[c]) * deviation(deviation.p[c]) * (weight ? weight[c] : 1.0f);
   y[i] = from_float<T>(floor(normal + (bias ? bias[c] : 0.0f) + (residual ? to_float(residual[i]) : 0.0f)));
@@ -130,10 +119,10 @@ struct Plain {
     sum_columns(context, 1, p.rows, p.channels, SquareTerm<T>{x, store.mean, p.channels}, store);
   }
   static void apply(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                    Deviation deviation, const T* residual, const BatchNormParams& p) {
+                    Deviation deviation, const T* residual, const BatchNormParams& p, const StoreDeviation& deviations) {
     const int64_t size = p.rows * p.channels;
     launch_threads(context, size, batch_norm_v1<T>, y, x, weight, bias, mean, deviation, residual, Floor(p.activation), p.channels,
-                   size);
+                   size, deviations);
   }
   static void parameter_sums(Context& context, T* dz, const Upstream<T>& up, const T* x, const float* mean, Deviation deviation,
                              const BatchNormParams& p, const StoreParameters& store) {
@@ -158,14 +147,18 @@ struct BatchNorm {
   using S = Steps<T>;
   using P = BatchNormParams;
   static bool supports_forward(T* y, float* mean, float* rstd, float*, float*, const T* x, const float* weight, const float* bias,
-                               const T* residual, const P& p) {
-    return S::fit(p, y, x, mean, rstd, weight, bias, residual);
+                               const T* residual, const float* statistics, const P& p) {
+    return S::fit(p, y, x, mean, rstd, weight, bias, residual, statistics);
   }
   static void forward(Context& context, T* y, float* mean, float* rstd, float* running_mean, float* running_var, const T* x,
-                      const float* weight, const float* bias, const T* residual, const P& p) {
-    S::statistics(context, x, p,
-                  StoreDeviation{mean, rstd, running_mean, running_var, float(p.rows), float(p.eps), float(p.momentum)});
-    S::apply(context, y, x, weight, bias, mean, Deviation{rstd, -1}, residual, p);
+                      const float* weight, const float* bias, const T* residual, const float* statistics, const P& p) {
+    const StoreDeviation deviations{mean, rstd, running_mean, running_var, float(p.rows), float(p.eps), float(p.momentum)};
+    if (statistics) {
+      const Deviation given{statistics + p.channels, float(p.eps)};
+      return S::apply(context, y, x, weight, bias, statistics, given, residual, p, deviations);
+    }
+    S::statistics(context, x, p, deviations);
+    S::apply(context, y, x, weight, bias, mean, Deviation{rstd, -1}, residual, p, {});
   }
   static bool supports_backward(T* dx, float* dweight, float* dbias, T* dresidual, const T* dy, const T* x, const T* y,
                                 const float* weight, const float* mean, const float* deviation, const P& p) {
@@ -188,7 +181,7 @@ struct BatchNorm {
   }
   static void frozen(Context& context, T* y, const T* x, const float* weight, const float* bias, const float* mean,
                      const float* var, const T* residual, const P& p) {
-    S::apply(context, y, x, weight, bias, mean, Deviation{var, float(p.eps)}, residual, p);
+    S::apply(context, y, x, weight, bias, mean, Deviation{var, float(p.eps)}, residual, p, {});
   }
   static void frozen_backward(Context& context, T* dx, float* dweight, float* dbias, T* dresidual, const T* dy, const T* x,
                               const T* y, const float* weight, const float* mean, const float* var, const P& p) {
@@ -226,8 +219,9 @@ constexpr Rung<BatchNormFrozenBackward<T>> kFrozenBackward[] = {
 template <class T>
 void batch_norm_forward(Context& context, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
                         Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                        const T* residual, const BatchNormParams& p) {
-  run_version(Op::batch_norm, kForward<T>, context, y, mean, rstd, running_mean, running_var, x, weight, bias, residual, p);
+                        const T* residual, const Accumulate<T>* statistics, const BatchNormParams& p) {
+  run_version(Op::batch_norm, kForward<T>, context, y, mean, rstd, running_mean, running_var, x, weight, bias, residual, statistics,
+              p);
 }
 template <class T>
 void batch_norm_backward(Context& context, T* dx, Accumulate<T>* dweight, Accumulate<T>* dbias, T* dresidual, const T* dy,

@@ -297,11 +297,13 @@ void group_norm_backward(Context& context, float* dx, float* dweight, float* dbi
 }
 
 void batch_norm_forward(Context& context, float* y, float* mean, float* rstd, float* running_mean, float* running_var,
-                        const float* x, const float* weight, const float* bias, const float* residual, const BatchNormParams& p) {
+                        const float* x, const float* weight, const float* bias, const float* residual, const float* statistics,
+                        const BatchNormParams& p) {
   const Extent e{1, p.rows, p.channels};
   auto m = context.scratch<double>(size_t(p.channels)), var = context.scratch<double>(size_t(p.channels)),
        s = context.scratch<double>(size_t(p.channels));
-  channel_moments(context, x, e, m.get(), var.get());
+  if (statistics) std::copy_n(statistics, p.channels, m.get()), std::copy_n(statistics + p.channels, p.channels, var.get());
+  else channel_moments(context, x, e, m.get(), var.get());
   const double unbiased = double(p.rows) / double(p.rows - 1);
   for (int64_t c = 0; c < p.channels; ++c) {
     const size_t i = size_t(c);

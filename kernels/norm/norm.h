@@ -41,11 +41,12 @@ struct LrnParams {
 
 // All of these, with their gradients, are of Accumulate<T>: f32 where the activations are bf16.
 //
-// running_mean, running_var [C]: updated in place, running_var with the unbiased variance; null to keep none.
+// running_mean, running_var [C]: updated in place, running_var with the unbiased variance; null to keep none. statistics[2, C]:
+// mean and biased variance of x where they are known already, as from conv2d; or null.
 template <class T>
 using BatchNormForward = void(Context&, T* y, Accumulate<T>* mean, Accumulate<T>* rstd, Accumulate<T>* running_mean,
                               Accumulate<T>* running_var, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
-                              const T* residual, const BatchNormParams&);
+                              const T* residual, const Accumulate<T>* statistics, const BatchNormParams&);
 template <class T>
 using BatchNormFrozenForward = void(Context&, T* y, const T* x, const Accumulate<T>* weight, const Accumulate<T>* bias,
                                     const Accumulate<T>* mean, const Accumulate<T>* var, const T* residual, const BatchNormParams&);

@@ -81,19 +81,6 @@ std::vector<T> activation_gradient(T* dresidual, const T* dy, const T* y, const 
 }
 
 template <class T>
-void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
-                        const T* bias, const T* residual, const BatchNormParams& p) {
-  group_norm_forward(context, y, mean, rstd, x, weight, bias, as_groups(p));
-  add_and_activate(y, residual, p);
-  const T unbiased = T(p.rows) / T(p.rows - 1);
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const T var = T(1) / (rstd[c] * rstd[c]) - T(p.eps);
-    if (running_mean) running_mean[c] = T(1 - p.momentum) * running_mean[c] + T(p.momentum) * mean[c];
-    if (running_var) running_var[c] = T(1 - p.momentum) * running_var[c] + T(p.momentum) * var * unbiased;
-  }
-}
-
-template <class T>
 void batch_norm_backward(Context& context, T* dx, T* dweight, T* dbias, T* dresidual, const T* dy, const T* x, const T* y,
                          const T* weight, const T* mean, const T* rstd, const BatchNormParams& p) {
   const auto dz = activation_gradient(dresidual, dy, y, p);
@@ -109,6 +96,26 @@ void batch_norm_frozen_forward(Context&, T* y, const T* x, const T* weight, cons
     y[i] = (x[i] - mean[c]) / sqrt(var[c] + T(p.eps)) * (weight ? weight[c] : T(1)) + (bias ? bias[c] : T(0));
   }
   add_and_activate(y, residual, p);
+}
+
+template <class T>
+void batch_norm_forward(Context& context, T* y, T* mean, T* rstd, T* running_mean, T* running_var, const T* x, const T* weight,
+                        const T* bias, const T* residual, const T* statistics, const BatchNormParams& p) {
+  using std::sqrt;
+  if (statistics) {
+    const T *const given_mean = statistics, *const var = statistics + p.channels;
+    batch_norm_frozen_forward(context, y, x, weight, bias, given_mean, var, residual, p);
+    for (int64_t c = 0; c < p.channels; ++c) mean[c] = given_mean[c], rstd[c] = T(1) / sqrt(var[c] + T(p.eps));
+  } else {
+    group_norm_forward(context, y, mean, rstd, x, weight, bias, as_groups(p));
+    add_and_activate(y, residual, p);
+  }
+  const T unbiased = T(p.rows) / T(p.rows - 1);
+  for (int64_t c = 0; c < p.channels; ++c) {
+    const T var = T(1) / (rstd[c] * rstd[c]) - T(p.eps);
+    if (running_mean) running_mean[c] = T(1 - p.momentum) * running_mean[c] + T(p.momentum) * mean[c];
+    if (running_var) running_var[c] = T(1 - p.momentum) * running_var[c] + T(p.momentum) * var * unbiased;
+  }
 }
 
 template <class T>

@@ -17,9 +17,9 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options) : o
   add_parameter("bias", bias);
 }
 
-Tensor Conv2d::forward(const Tensor& x) {
+Tensor Conv2d::forward(const Tensor& x, Tensor* statistics) {
   const ConvOptions& o = options_;
-  return conv2d(x, weight, bias, {o.stride, o.padding, o.dilation, o.groups, o.activation});
+  return conv2d(x, weight, bias, {o.stride, o.padding, o.dilation, o.groups, o.activation}, {}, statistics);
 }
 
 Shape Conv2d::output_shape(const Shape& x) const {

@@ -17,7 +17,8 @@ class Conv2d : public Module {
   // x[N, H, W, in] -> [N, OH, OW, out]; groups divides in and out (ShapeError).
   Conv2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options = {});
 
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, Tensor* statistics);  // of y, for the norm behind it (tensor/ops/conv2d.h)
   Shape output_shape(const Shape& x) const override;
   int64_t multiply_adds(const Shape& x) const override;
   const ConvOptions& options() const { return options_; }

@@ -22,11 +22,12 @@ class BatchNorm2d : public NormLayer {
  public:
   explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {});
   Tensor forward(const Tensor& x) override { return forward(x, {}); }
-  // f(norm of x + residual): the end of a residual block.
-  Tensor forward(const Tensor& x, const Tensor& residual) {
-    return batch_norm(x, weight, bias, running_mean, running_var, training() && !frozen(), options_, residual);
+  // f(norm of x + residual): the end of a residual block. statistics of x, where it learns and something has made them already.
+  Tensor forward(const Tensor& x, const Tensor& residual, const Tensor& statistics = {}) {
+    return batch_norm(x, weight, bias, running_mean, running_var, learns(), options_, residual, statistics);
   }
-  Tensor running_mean, running_var;  // buffers [channels], initially 0 and 1
+  bool learns() const { return training() && !frozen(); }  // normalises with the statistics of x
+  Tensor running_mean, running_var;                        // buffers [channels], initially 0 and 1
 
  private:
   void reset(Init, uint64_t, const std::string&) override;

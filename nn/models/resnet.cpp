@@ -7,9 +7,8 @@
 // ends differ. In a bottleneck the 3x3 convolution has the stride (torchvision's "v1.5"). Names as in torchvision: conv1.weight,
 // bn1.weight, layer1.0.conv1.weight, layer2.0.downsample.0.weight, layer2.0.downsample.1.running_mean, fc.weight; filters are
 // [out, in, h, w] there.
-#include "nn/layers/conv2d.h"
+#include "nn/layers/conv_norm.h"
 #include "nn/layers/linear.h"
-#include "nn/layers/norm.h"
 #include "nn/layers/pool2d.h"
 #include "nn/layers/shape.h"
 #include "nn/models/models.h"
@@ -27,7 +26,7 @@ class Residual : public Module {
   }
   Tensor forward(const Tensor& x) override {
     const Tensor y = body.forward(x, 0, body.size() - 1);
-    return dynamic_cast<BatchNorm2d&>(body.block(body.size() - 1)).forward(y, shortcut.forward(x));
+    return dynamic_cast<ConvNorm&>(body.block(body.size() - 1)).forward(y, shortcut.forward(x));
   }
   Shape output_shape(const Shape& x) const override { return body.output_shape(x); }
   int64_t multiply_adds(const Shape& x) const override { return body.multiply_adds(x) + shortcut.multiply_adds(x); }
@@ -35,10 +34,15 @@ class Residual : public Module {
   Chain body, shortcut;  // an empty shortcut is the identity
 };
 
-// Convolution i of a block without bias, and its norm with relu.
+// A convolution and its norm, under their own names.
+void add_conv(Chain& chain, const std::string& conv, const std::string& norm, int64_t in, int64_t out, int64_t kernel,
+              int64_t stride, Activation f) {
+  const ConvOptions options{.stride = stride, .padding = kernel / 2};
+  chain.append(conv, "", std::make_unique<ConvNorm>(conv, norm, in, out, kernel, options, f));
+}
+// Convolution i of a block, and its norm with relu.
 void add_conv(Chain& chain, int i, int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  chain.add<Conv2d>(fmt::format("conv{}", i), in, out, kernel, ConvOptions{.stride = stride, .padding = kernel / 2, .bias = false});
-  chain.add<BatchNorm2d>(fmt::format("bn{}", i), out, BatchNormOptions{.activation = Activation::relu});
+  add_conv(chain, fmt::format("conv{}", i), fmt::format("bn{}", i), in, out, kernel, stride, Activation::relu);
 }
 
 void add_basic(Chain& body, int64_t in, int64_t out, int64_t stride) {
@@ -94,10 +98,7 @@ std::unique_ptr<Chain> resnet(const ModelSpec& spec, const ResNetOptions& o) {
       const int64_t out = (o.width << stage) * (o.bottleneck ? 4 : 1), stride = stage > 0 && i == 0 ? 2 : 1;
       auto& block = net->add<Residual>(fmt::format("layer{}.{}", stage + 1, i), "downsample");
       (o.bottleneck ? add_bottleneck : add_basic)(block.body, in, out, stride);
-      if (stride != 1 || in != out) {
-        block.shortcut.add<Conv2d>("0", in, out, 1, ConvOptions{.stride = stride, .bias = false});
-        block.shortcut.add<BatchNorm2d>("1", out);
-      }
+      if (stride != 1 || in != out) add_conv(block.shortcut, "0", "1", in, out, 1, stride, Activation::none);
       in = out;
     }
   append_head(*net, "fc", in, spec.classes);

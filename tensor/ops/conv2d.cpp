@@ -32,9 +32,14 @@ Conv2dParams checked_params(const Tensor& x, const Tensor& weight, const Tensor&
   return p;
 }
 
+// In bf16, which GPUs alone know: how exact sums made on the way are depends on it (kernels/matmul/statistics.cuh). Channels of a
+// group in units of 16 bytes: the fast versions make no others.
+bool makes_statistics(const Tensor& x, const Conv2dParams& p) { return x.dtype() == DType::bf16 && p.c_out / p.groups % 8 == 0; }
+
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options, const Tensor& residual) {
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options, const Tensor& residual,
+              Tensor* statistics) {
   const Conv2dParams p = checked_params(x, weight, bias, options);
   const Shape shape{p.n, p.out_h(), p.out_w(), p.c_out};
   check<ShapeError>(!residual || residual.shape() == shape, "conv2d: residual: expected {}, got {}", shape,
@@ -46,10 +51,13 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
     Conv2dOptions linear = options;
     linear.activation = Activation::none;
     const Tensor y = conv2d(x, weight, bias, linear);
+    if (statistics) *statistics = Tensor();
     return activation(residual ? add(y, residual) : y, f);
   }
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  if (op == Op::conv2d) call<Conv2dForward>(op, Pass::forward, x, y, Tensor(), x, weight, bias, residual, p);
+  Tensor made;
+  if (statistics && op == Op::conv2d && makes_statistics(x, p)) made = Tensor::empty({2, p.c_out}, accumulated(x), x.device());
+  if (op == Op::conv2d) call<Conv2dForward>(op, Pass::forward, x, y, made, x, weight, bias, residual, p);
   else call<DepthwiseConv2dForward>(op, Pass::forward, x, y, x, weight, bias, p);
   record("conv2d", y, {x, weight, bias, residual},
          [x = x.detach(), weight = weight.detach(), y = y.detach(), p, op](const Tensor& dy, const Needs& needs) {
@@ -73,6 +81,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
            }
            return std::vector{dx, dweight, dbias, needs[3] ? dresidual : Tensor()};
          });
+  if (statistics) *statistics = made;
   return y;
 }
 

@@ -67,16 +67,21 @@ void record_batch_norm(const char* name, Op op, const Tensor& y, std::vector<Ten
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                  bool training, const BatchNormOptions& options, const Tensor& residual) {
+                  bool training, const BatchNormOptions& options, const Tensor& residual, const Tensor& statistics) {
   check_channels("batch_norm", x, 2,
                  {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
   check<ShapeError>(!residual || residual.shape() == x.shape(), "batch_norm: residual: expected {}, got {}", x.shape(),
                     residual ? residual.shape() : Shape{});
   check_same("batch_norm", x, {{"residual", &residual}});
+  check<ConfigError>(training || !statistics, "batch_norm: statistics: expected none when not training");
+  check<ShapeError>(!statistics || statistics.shape() == Shape{2, x.size(-1)}, "batch_norm: statistics: expected [2, {}], got {}",
+                    x.size(-1), statistics ? statistics.shape() : Shape{});
+  check_accumulated("batch_norm", x, {{"statistics", &statistics}});
   if (options.activation != Activation::none && options.activation != Activation::relu) {
     BatchNormOptions linear = options;
     linear.activation = Activation::none;
-    return activation(batch_norm(x, weight, bias, running_mean, running_var, training, linear, residual), options.activation);
+    return activation(batch_norm(x, weight, bias, running_mean, running_var, training, linear, residual, statistics),
+                      options.activation);
   }
   const BatchNormParams p{x.numel() / x.size(-1), x.size(-1), options.eps, options.momentum, options.activation};
   Tensor y = Tensor::empty_like(x);
@@ -93,7 +98,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   }
   check<ShapeError>(p.rows > 1, "batch_norm: x: expected more than one value per channel when training, got {}", x.shape());
   Tensor mean = Tensor::empty({p.channels}, accumulated(x), x.device()), rstd = Tensor::empty_like(mean);
-  call<BatchNormForward>(Op::batch_norm, Pass::forward, x, y, mean, rstd, running_mean, running_var, x, weight, bias, residual, p);
+  call<BatchNormForward>(Op::batch_norm, Pass::forward, x, y, mean, rstd, running_mean, running_var, x, weight, bias, residual,
+                         statistics, p);
   if (running_mean) running_mean.bump_version();
   if (running_var) running_var.bump_version();
   record_batch_norm<BatchNormBackward>("batch_norm", Op::batch_norm, y, {x, weight, bias, residual}, mean, rstd, p);

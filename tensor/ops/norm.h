@@ -17,10 +17,12 @@ struct BatchNormOptions {
 //   undefined.
 // otherwise (evaluation, and frozen layers of a net in training): mean and var are running_mean and running_var, which
 //   never change.
+// statistics[2, C]: mean and biased variance of x as conv2d has made them, which training then does not compute again; none in
+//   evaluation (ConfigError). The gradient is that of x with its statistics, as ever.
 // Differentiable in x, weight, bias and residual. The sum and relu are computed inside the kernel, other activations follow as an
 // op; on cpu the bits are those of batch_norm, add and relu one after another.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                  bool training, const BatchNormOptions& options = {}, const Tensor& residual = {});
+                  bool training, const BatchNormOptions& options = {}, const Tensor& residual = {}, const Tensor& statistics = {});
 
 // x[N, .., C], groups divides C: over all of one sample's values in one group of C / groups channels (Wu & He 2018).
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, double eps = 1e-5);

@@ -66,13 +66,13 @@ void add_batch_norm(Tier tier, int64_t rows, int64_t channels, Affine with, Acti
         Op::batch_norm, Pass::forward, name, tier,
         join(join({out(n), out(C), out(C), affine ? in_out(C) : absent(), affine ? in_out_uniform(C, 0.5, 2) : absent(), in(n)},
                   parameters(affine, C)),
-             {fused.residual()}),
+             {fused.residual(), absent()}),
         forward, p);
   else
-    add<BatchNormForward>(
-        Op::batch_norm, Pass::forward, name, tier,
-        join(join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)), {fused.residual()}),
-        forward, p);
+    add<BatchNormForward>(Op::batch_norm, Pass::forward, name, tier,
+                          join(join({out(n), out(C), out(C), absent(), absent(), in_distinct(n)}, parameters(affine, C)),
+                               {fused.residual(), absent()}),
+                          forward, p);
   add<BatchNormBackward>(Op::batch_norm, Pass::backward, name, tier, backward_args(fused, affine, C), backward, p);
 }
 
@@ -107,7 +107,18 @@ void for_batch_norms(F f) {
 
 }  // namespace
 
-GRAFT_CASES(batch_norm) { for_batch_norms(add_batch_norm); }
+GRAFT_CASES(batch_norm) {
+  for_batch_norms(add_batch_norm);
+  for (auto [rows, channels, tier] : kRows) {  // statistics that are known already
+    const int64_t n = rows * channels, C = channels;
+    if (tier == Tier::bench) continue;
+    add<BatchNormForward>(
+        Op::batch_norm, Pass::forward, fmt::format("rows={} channels={} statistics residual relu", rows, channels), tier,
+        {out(n), out(C), out(C), in_out(C), in_out_uniform(C, 0.5, 2), in(n), in(C), in(C), in(n), in_uniform(2 * C, 0.5, 2)},
+        {.reduction = 4, .flops = 4.0 * double(n), .bytes = 12.0 * double(n)},
+        BatchNormParams{rows, channels, 1e-5, 0.1, Activation::relu});
+  }
+}
 
 GRAFT_CASES(batch_norm_frozen) { for_batch_norms(add_batch_norm_frozen); }
 
