@@ -19,7 +19,8 @@
 //   to_tf32(x)                             nearest of 11 significant bits, ties away from zero; mma_tf32 itself cuts
 //   pack_bf16(low, high)                   round to nearest even
 //   whole(p)                               p, an address in global memory that the compiler keeps as one value, not as the terms of
-//                                          its sum: fewer registers live through a loop; no instruction
+//                                          its sum: fewer registers live through a loop, stores of vectors that nvcc 13 would
+//                                          take apart; no instruction
 //   exp2_fast(x)                           2^x within 2 units of 2^-23, denormal results are zeros
 #pragma once
 #include "kernels/common/half.h"
@@ -34,7 +35,7 @@ namespace graft::cuda {
 __device__ inline unsigned shared_address(const void* p) { return unsigned(__cvta_generic_to_shared(p)); }
 
 template <class T>
-__device__ inline const T* whole(const T* p) {
+__device__ inline T* whole(T* p) {
   asm("" : "+l"(p));
   __builtin_assume(__isGlobal(p));  // which it no longer knows
   return p;

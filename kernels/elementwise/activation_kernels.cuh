@@ -75,7 +75,7 @@ struct GradientVector {
     unpack_values<T>(v, packed.x);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) v[j] = g[j] * derivative<kKind>(v[j]);
-    store<kWidth>(dx + at, v);
+    store<kWidth>(whole(dx + at), v);
   }
 };
 

@@ -9,7 +9,7 @@ namespace graft::emu {
 
 void copy_async_16(void* shared, const void* global, bool inside = true);
 template <class T>
-const T* whole(const T* p) {
+T* whole(T* p) {
   return p;
 }
 void copy_async_commit();
