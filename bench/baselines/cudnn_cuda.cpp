@@ -20,9 +20,10 @@ namespace {
   X(GetVersion)                                                                                                                \
   X(CreateTensorDescriptor)                                                                                                    \
   X(SetTensor4dDescriptor)                                                                                                     \
-  X(CreateFilterDescriptor) X(SetFilter4dDescriptor) X(CreateConvolutionDescriptor) X(SetConvolution2dDescriptor)              \
-      X(SetConvolutionGroupCount) X(SetConvolutionMathType) X(CreateActivationDescriptor) X(SetActivationDescriptor)           \
-          X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) X(ConvolutionForward) X(ConvolutionBiasActivationForward) \
+  X(CreateFilterDescriptor)                                                                                                    \
+  X(SetFilter4dDescriptor) X(CreateConvolutionDescriptor) X(SetConvolution2dDescriptor) X(SetConvolutionGroupCount)            \
+      X(SetConvolutionMathType) X(CreateActivationDescriptor) X(SetActivationDescriptor) X(ActivationBackward)                 \
+          X(FindConvolutionForwardAlgorithmEx) X(ConvolutionForward) X(ConvolutionBiasActivationForward)                       \
               X(FindConvolutionBackwardDataAlgorithmEx) X(ConvolutionBackwardData) X(FindConvolutionBackwardFilterAlgorithmEx) \
                   X(ConvolutionBackwardFilter) X(ConvolutionBackwardBias)
 

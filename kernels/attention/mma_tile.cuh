@@ -130,7 +130,7 @@ struct MmaTile {
   // end) of a head: a lane then writes 16 bytes, and neighbours write neighbours.
   template <int kM, class F>
   static __device__ void store(const Head<BFloat16>& head, int t0, int end, BFloat16* s, int row, F value) {
-    const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+    const int lane = recomputed(int(threadIdx.x) % 32), g = lane / 4, t = lane % 4;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < kM; ++m)

@@ -7,8 +7,10 @@
 //   d_first += dS first, and for keys d_second += P second
 // That is 3 products for dq and 4 for dk and dv, 14 pairs head_dim flops, where one pass with atomics takes 5 products. What it
 // teaches:
-//   statistics   sums begin at -lse / scale and -delta instead of 0: they are loaded while the tensor cores finish the step
-//                before, take no registers of their own, and P is one multiplication and exp2
+//   statistics   sums begin at -delta, and with keys as rows at -lse / scale, instead of 0: they are loaded while the tensor cores
+//                finish the step before, take no registers of their own, and P is one multiplication and exp2
+//   instructions a step is about as many cycles of two warps' instructions as of the tensor cores: descriptors are sums with
+//                constants, and nothing is divided
 //   registers    with keys as rows the scores are transposed, so P and dS are in registers what the next product takes. Own rows
 //                stay in shared memory: kept in registers over the loop, ptxas of CUDA 13.0 gave their registers to P and dS
 //                (seen in SASS after wrong gradients on an H200; emu cannot see that)
@@ -48,7 +50,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   constexpr int kStream = Sizes::kStream, kSlots = Sizes::kSlots, kBoxes = kDim / kBoxFeatures, kOwnRows = kConsumers * kGroupRows;
   auto& s = aligned_shared<BackwardShared<kDim, kRows>>();
   const AttentionParams& p = in.p;
-  const Work work = work_of_block(order);  // the longest stream first: of the last queries, of the first keys
+  const Work work = work_of(order, int(blockIdx.x));  // the longest stream first: of the last queries, of the first keys
   const int t0 = (kKeys ? work.tile : order.tiles - 1 - work.tile) * kOwnRows, own = work.head, b = work.b;
   const int live = int(in.live(b)), end = min(t0 + kOwnRows, live);
   const int count = int(kKeys ? p.queries : key_count(p, in.lengths, b));
@@ -67,7 +69,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   }
   __syncthreads();
 
-  const int warpgroup = int(threadIdx.x) / kWarpgroup;
+  const int warpgroup = warpgroup_index();
   if (warpgroup == kConsumers) {  // the producer
     registers_decrease<24>();
     if (int(threadIdx.x) != kConsumers * kWarpgroup || steps == 0) return;
@@ -95,16 +97,10 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   }
 
   registers_increase<240>();
-  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4, warp_row = int(threadIdx.x) % kWarpgroup / 32 * 16;
+  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4,
+            warp_row = same_in_warp(int(threadIdx.x) % kWarpgroup / 32 * 16);
   const int group0 = t0 + warpgroup * kGroupRows, row0 = group0 + warp_row;  // of the warpgroup, of the warp
   const WarpView view(mask, row0, min(row0 + 16, end)), group_view(mask, group0, min(group0 + kGroupRows, end));
-  int slot = 0;
-  const auto take = [&] {  // the next slot of the ring, full
-    const int at = slot % kSlots;
-    mbarrier_wait(&s.full[at], slot / kSlots % 2);
-    ++slot;
-    return at;
-  };
   const auto release = [&](int at) {
     __syncwarp();
     if (lane == 0) mbarrier_arrive(&s.empty[at]);
@@ -121,20 +117,30 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       for (int half = 0; half < 2; ++half) {
         const int i = row0 + 8 * half + g;
         const RowStatistics r = i < end ? rows[i] : RowStatistics{INFINITY, 0};
-        row_lse[half] = r.lse * lse_to_score, row_delta[half] = -r.delta;
+        row_lse[half] = -r.lse * kLog2e, row_delta[half] = -r.delta;
       }
     }
+    using Tile = WgmmaTile<kDim, kStream>;
+    const uint64_t own_first = operand_of_rows<kDim, kGroupRows>(s.own_first[warpgroup]),
+                   own_second = operand_of_rows<kDim, kGroupRows>(s.own_second[warpgroup]);
+    const uint64_t ring_rows = operand_of_rows<kDim, kStream>(s.ring[0]),
+                   ring_features = operand_of_features<kDim, kStream>(s.ring[0]);
     mbarrier_wait(&s.own_full, 0);
     int pending = -1;  // the slot that d_first still reads
-    for (int step = 0; step < steps; ++step) {
-      const int s0 = (first + step % along) * kStream, at_first = take();
+    int s0 = first * kStream;
+    const int stream_end = s0 + along * kStream;
+    for (int step = 0; step < steps; ++step, s0 = s0 + kStream == stream_end ? first * kStream : s0 + kStream) {
+      const int at_first = same_in_warp(2 * step % kSlots), at_second = at_first + 1;
+      const int parity = 2 * step / kSlots % 2;
+      mbarrier_wait(&s.full[at_first], parity);
       if (!kKeys && step == steps - 1) clear_padding<kDim, kStream>(s.ring[at_first], count < p.keys ? count - s0 : kStream);
       if (group_view.nothing_in(s0, kStream)) {
         wgmma_wait<0>(flat(d_first));
         if (pending >= 0) release(pending);
         pending = -1;
         release(at_first);
-        release(take());
+        mbarrier_wait(&s.full[at_second], parity);
+        release(at_second);
         continue;
       }
 #pragma unroll
@@ -143,22 +149,22 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         if constexpr (kKeys) columns = reinterpret_cast<const float4*>(s.statistics[at_first / 2])[4 * n + t];
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          prob[0][n][e] = kKeys ? (e % 2 ? columns.z : columns.x) * lse_to_score : row_lse[e / 2];
+          if (kKeys) prob[0][n][e] = (e % 2 ? columns.z : columns.x) * lse_to_score;
           ds[0][n][e] = kKeys ? -(e % 2 ? columns.w : columns.y) : row_delta[e / 2];
         }
       }
       wgmma_fence(flat(prob));
-      multiply_rows<kDim, kStream>(flat(prob), s.own_first[warpgroup], s.ring[at_first], true);
-      const int at_second = take();
+      multiply_rows<kDim, kStream>(flat(prob), own_first, ring_rows + at_first * kNextTile<Tile>, kKeys);
+      mbarrier_wait(&s.full[at_second], parity);
       wgmma_fence(flat(ds));
-      multiply_rows<kDim, kStream>(flat(ds), s.own_second[warpgroup], s.ring[at_second], true);
+      multiply_rows<kDim, kStream>(flat(ds), own_second, ring_rows + at_second * kNextTile<Tile>, true);
       wgmma_wait<1>(flat(prob));
       if (pending >= 0) release(pending);
       pending = at_first;
 #pragma unroll
       for (int n = 0; n < kStream / 8; ++n)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) prob[0][n][e] = exp2_fast(prob[0][n][e] * scale_log2);
+        for (int e = 0; e < 4; ++e) prob[0][n][e] = exp2_fast(fmaf(prob[0][n][e], scale_log2, kKeys ? 0 : row_lse[e / 2]));
       const bool everything = view.everything_in(s0, kStream);
       const auto hide = [&](float(&x)[1][kStream / 8][4]) {
 #pragma unroll
@@ -176,7 +182,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       if constexpr (kKeys) {
         round_weights<kStream>(prob_weight, prob);
         wgmma_fence(flat(d_second));
-        add_weighted_rows<kDim, kStream>(flat(d_second), prob_weight, s.ring[at_second]);
+        add_weighted_rows<kStream>(flat(d_second), prob_weight, ring_features + at_second * kNextTile<Tile>);
         wgmma_wait<1>(flat(ds));
       } else {
         wgmma_wait<0>(flat(ds));
@@ -189,7 +195,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         for (int e = 0; e < 4; ++e) ds[0][n][e] *= prob[0][n][e];
       round_weights<kStream>(ds_weight, ds);
       wgmma_fence(flat(d_first));
-      add_weighted_rows<kDim, kStream>(flat(d_first), ds_weight, s.ring[at_first]);
+      add_weighted_rows<kStream>(flat(d_first), ds_weight, ring_features + at_first * kNextTile<Tile>);
       if constexpr (kKeys) {
         wgmma_wait<1>(flat(d_second));
         release(at_second);

@@ -22,26 +22,36 @@ using WgmmaTile = BFloat16[kDim / kBoxFeatures][kRows][kBoxFeatures];
 constexpr int kTurn = 1, kBoth = kTurn + kConsumers, kOwn = kBoth + 1;
 
 #if defined(GRAFT_SM_90A)
+// A tile as an operand of wgmma: its rows, with the features as k; or its features, with the rows as k.
+template <int kDim, int kRows>
+__device__ uint64_t operand_of_rows(const WgmmaTile<kDim, kRows>& tile) {
+  return matrix_descriptor(&tile, Swizzle::b128, 16, 1024);
+}
+template <int kDim, int kRows>
+__device__ uint64_t operand_of_features(const WgmmaTile<kDim, kRows>& tile) {
+  return matrix_descriptor(&tile, Swizzle::b128, kRows * kBoxFeatures * 2, 1024);
+}
+// From a tile to the one behind it.
+template <class Tile>
+constexpr uint64_t kNextTile = sizeof(Tile) / 16;
+
 // d = or += 64 rows of a times all rows of b, over the features.
 template <int kDim, int kRows>
-__device__ void multiply_rows(float (&d)[kRows / 2], const WgmmaTile<kDim, kGroupRows>& a, const WgmmaTile<kDim, kRows>& b,
-                              bool accumulate = false) {
+__device__ void multiply_rows(float (&d)[kRows / 2], uint64_t a, uint64_t b, bool accumulate = false) {
 #pragma unroll
   for (int f = 0; f < kDim; f += 16) {
-    const int box = f / kBoxFeatures, in_box = f % kBoxFeatures;
-    wgmma<BFloat16, Major::k, Major::k>(d, matrix_descriptor(&a[box][0][in_box], Swizzle::b128, 16, 1024),
-                                        matrix_descriptor(&b[box][0][in_box], Swizzle::b128, 16, 1024), accumulate || f > 0);
+    const int box = f / kBoxFeatures, in_box = f % kBoxFeatures * 2 / 16, line = kBoxFeatures * 2 / 16;
+    wgmma<BFloat16, Major::k, Major::k>(d, a + unsigned(box * kGroupRows * line + in_box),
+                                        b + unsigned(box * kRows * line + in_box), accumulate || f > 0);
   }
   wgmma_commit();
 }
 
 // d += weights of 64 rows, from registers, times the rows of b.
-template <int kDim, int kRows>
-__device__ void add_weighted_rows(float (&d)[kDim / 2], const uint32_t (&weight)[kRows / 16][4], const WgmmaTile<kDim, kRows>& b) {
+template <int kRows, int kSums>
+__device__ void add_weighted_rows(float (&d)[kSums], const uint32_t (&weight)[kRows / 16][4], uint64_t b) {
 #pragma unroll
-  for (int j = 0; j < kRows / 16; ++j)
-    wgmma<BFloat16, Major::mn>(d, weight[j], matrix_descriptor(&b[0][16 * j][0], Swizzle::b128, kRows * kBoxFeatures * 2, 1024),
-                               true);
+  for (int j = 0; j < kRows / 16; ++j) wgmma<BFloat16, Major::mn>(d, weight[j], b + unsigned(16 * j * kBoxFeatures * 2 / 16), true);
   wgmma_commit();
 }
 
@@ -73,8 +83,8 @@ __device__ auto& flat(T (&x)[kA][kB][4]) {
 }
 #endif
 
-// Which tile of rows of which head a block owns. Heads that fit into a share of L2 together with all that streams past them are
-// taken side by side, tile by tile: with a causal mask the longest blocks begin first and the shortest fill the gaps at the end.
+// Which tile of rows of which head an item of work is. Heads that fit into a share of L2 together with all that streams past them
+// are taken side by side, tile by tile: with a causal mask the longest items begin first and the shortest fill the gaps at the end.
 struct WorkOrder {
   int tiles, heads, pairs, together;  // of a head; of a sample; heads of all samples; of which at once
 };
@@ -86,8 +96,8 @@ WorkOrder work_order(const AttentionParams& p, int64_t length, int64_t heads, in
 struct Work {
   int tile, head, b;
 };
-__device__ Work work_of_block(const WorkOrder& o) {
-  const int batch = int(blockIdx.x) / (o.tiles * o.together), in_batch = int(blockIdx.x) % (o.tiles * o.together);
+__device__ Work work_of(const WorkOrder& o, int item) {
+  const int batch = item / (o.tiles * o.together), in_batch = item % (o.tiles * o.together);
   const int width = min(o.together, o.pairs - batch * o.together), pair = batch * o.together + in_batch % width;
   return {in_batch / width, pair % o.heads, pair / o.heads};
 }

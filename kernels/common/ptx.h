@@ -21,6 +21,9 @@
 //   whole(p)                               p, an address in global memory that the compiler keeps as one value, not as the terms of
 //                                          its sum: fewer registers live through a loop, stores of vectors that nvcc 13 would
 //                                          take apart; no instruction
+//   recomputed(x)                          x, which the compiler cannot know to be the same in the next round of a loop: what is
+//   made
+//                                          of it is made again there, and takes no registers in between; no instruction
 //   exp2_fast(x)                           2^x within 2 units of 2^-23, denormal results are zeros
 #pragma once
 #include "kernels/common/half.h"
@@ -39,6 +42,10 @@ __device__ inline T* whole(T* p) {
   asm("" : "+l"(p));
   __builtin_assume(__isGlobal(p));  // which it no longer knows
   return p;
+}
+__device__ inline int recomputed(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
 }
 __device__ inline void copy_async_16(void* shared, const void* global, bool inside = true) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(inside ? 16 : 0)

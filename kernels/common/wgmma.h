@@ -11,6 +11,9 @@
 //   wgmma_commit(), wgmma_wait<n>(d, ..)    groups: all but the n latest are done. Until then nobody touches d, or what they read
 //   matrix_descriptor(p, swizzle, leading, stride)   where an operand lies in shared memory; both distances in bytes
 //   device_is_hopper()                      for supports(): whether the current device has these instructions
+//   multiprocessors()                       of the current device: blocks of kernels that take one item of work after another
+//   same_in_warp(x), warpgroup_index()      what the compiler cannot know to be the same in a warp. Descriptors made of such values
+//                                           live in uniform registers, where wgmma reads them; others are copied there each time
 //   registers_increase<n>(), registers_decrease<n>()  setmaxnreg: all threads of a warpgroup; n per thread, a multiple of 8.
 //                                           The kernel's __launch_bounds__(threads, 1) has to say 1
 //
@@ -170,6 +173,9 @@ GRAFT_WGMMA(256, 128, GRAFT_REGISTERS_OF_128, GRAFT_LIST(GRAFT_D64(0), GRAFT_D64
 #endif
 
 namespace graft::GRAFT_GPU {
+
+__device__ inline int same_in_warp(int x) { return __shfl_sync(kFullWarp, x, 0); }
+__device__ inline int warpgroup_index() { return same_in_warp(int(threadIdx.x) / 128); }
 
 // Bits ("Matrix Descriptor Format"): 0-13 address, 16-29 leading, 32-45 stride, each without its four low bits; 49-51 base offset;
 // 62-63 swizzle: 0 none, 1 of 128 bytes, 2 of 64, 3 of 32.

@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) conv2d_v9_halo(const __grid_
   constexpr bool kShare = kSplit == Split::filters;  // a tile and the ring of filters
   constexpr int kSlots = Shared::kSlots, kPair = kShare ? 2 : 1;
   auto& s = aligned_shared<Shared>();
-  const int rank = kShare ? cluster_rank() : 0, warpgroup = int(threadIdx.x) / 128;
+  const int rank = kShare ? cluster_rank() : 0, warpgroup = warpgroup_index();
   const int taps = p.s.taps_h * p.s.taps_w, blocks = (p.filters + 64 * Shared::kBlocks - 1) / (64 * Shared::kBlocks);
   const int items = (p.tiles + kPair - 1) / kPair * blocks, first = int(blockIdx.x) / kPair, stride = int(gridDim.x) / kPair;
   const auto filter_of = [&](int item) { return item % blocks * 64 * Shared::kBlocks; };
@@ -286,11 +286,11 @@ template <Split kSplit, int kPositions, Major kFilters>
 void run(Context& context, const HaloProduct& p) {
   constexpr auto kernel = conv2d_v9_halo<kSplit, kPositions, kFilters>;
   constexpr size_t kBytes = aligned_shared_bytes<HaloShared<kSplit, kPositions>>;
-  constexpr int64_t kBlocks = 132;  // multiprocessors of an H100; fewer take the blocks in turns
+  const int64_t blocks = multiprocessors();
   if constexpr (kSplit == Split::pixels)
-    launch(kernel, unsigned(std::min<int64_t>(p.tiles, kBlocks)), kWgmmaThreads, kBytes, context, p);
+    launch(kernel, unsigned(std::min<int64_t>(p.tiles, blocks)), kWgmmaThreads, kBytes, context, p);
   else
-    launch_cluster(kernel, unsigned(2 * std::min(ceil_div(p.tiles, 2) * ceil_div(p.filters, 128), kBlocks / 2)), 2, kWgmmaThreads,
+    launch_cluster(kernel, unsigned(2 * std::min(ceil_div(p.tiles, 2) * ceil_div(p.filters, 128), blocks / 2)), 2, kWgmmaThreads,
                    kBytes, context, p);
 }
 

@@ -44,7 +44,7 @@ __device__ inline void clear_lines(BFloat16* tile, int first, int end) {
 __global__ void __launch_bounds__(kWgradThreads, 1) conv2d_wgrad_v9_halo(const __grid_constant__ HaloWgrad p) {
 #if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<HaloWgradShared>();
-  const int blocks = (p.filters + kUnit - 1) / kUnit, warpgroup = int(threadIdx.x) / 128;
+  const int blocks = (p.filters + kUnit - 1) / kUnit, warpgroup = warpgroup_index();
   const int m0 = int(blockIdx.x) % blocks * kUnit, c0 = int(blockIdx.x) / blocks * kUnit;
   const int first = int(blockIdx.y), stride = int(gridDim.y);
   if (threadIdx.x == 0) {
@@ -84,10 +84,10 @@ __global__ void __launch_bounds__(kWgradThreads, 1) conv2d_wgrad_v9_halo(const _
     for (int k = 0; k < p.tile.positions; k += kPositionsAtOnce) {
       wgmma_fence(sum);
       wgmma<BFloat16, Major::mn, Major::mn>(sum, a + lines(k), b + lines(k), tile != first || k > 0);
+      wgmma_commit();
+      wgmma_wait<1>(sum);
+      if (k == 0 && tile != first && lane == 0) mbarrier_arrive(&s.empty[before]);
     }
-    wgmma_commit();
-    wgmma_wait<1>(sum);
-    if (tile != first && lane == 0) mbarrier_arrive(&s.empty[before]);
     before = slot.index;
     slot.next();
   }

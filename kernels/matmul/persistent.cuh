@@ -21,7 +21,7 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int kPairs = 66;  // of multiprocessors of an H100; fewer take the blocks in turns
+constexpr int kPairs = 66;  // of multiprocessors, as an H100 has them: for the costs, which choose the same on all GPUs
 
 // What fits beside each other: slots of the ring, and boxes of 16 x 64 that a warp can fill before a store has to be over.
 template <int kTileN>
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
   constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
   constexpr int kDepth = kPerLine<BFloat16>, kSlots = kSlotsOf<kTileN>;
   auto& s = aligned_shared<PersistentShared<kTileN>>();
-  const int rank = cluster_rank(), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
+  const int rank = cluster_rank(), warpgroup = warpgroup_index(), lane = int(threadIdx.x) % 32;
   const int steps = (p.k + kDepth - 1) / kDepth, stride = int(gridDim.x) / 2;
   if (threadIdx.x == 0)
     for (int i = 0; i < kConsumerWarps; ++i) {
@@ -253,7 +253,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
       }
   } else {
     registers_increase<224>();
-    const int consumer = warpgroup - 1, warp = int(threadIdx.x) / 32 % 4;
+    const int consumer = warpgroup - 1, warp = same_in_warp(int(threadIdx.x) / 32 % 4);
     const Finish finish = finish_of(p, Maps::kResidual && p.vectors);
     int parity = 0;
     for (int item = int(blockIdx.x) / 2; item < items; item += stride, parity ^= 1) {
@@ -306,7 +306,7 @@ inline double rounds_cost(const MatmulParams& s, int tile) {
 template <int kTileN, class P, class Maps>
 void run_persistent(Context& context, const P& p, const MatmulParams& shape, const Maps& maps) {
   const int64_t items = items_of(shape, kTileN);
-  launch_cluster(product_persistent<P, kTileN, Maps>, dim3(unsigned(2 * std::min<int64_t>(items, kPairs))), dim3(2),
+  launch_cluster(product_persistent<P, kTileN, Maps>, dim3(unsigned(2 * std::min<int64_t>(items, multiprocessors() / 2))), dim3(2),
                  dim3(kWgmmaThreads), aligned_shared_bytes<PersistentShared<kTileN>>, context, p, index_32(items), maps);
 }
 

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   init_ring(s, kConsumerWarps);
   __syncthreads();
   const Corner corner = corner_of_block<kTileM>(p.m, p.n);
-  const int part = int(blockIdx.y), g = int(blockIdx.z), warpgroup = int(threadIdx.x) / 128, lane = int(threadIdx.x) % 32;
+  const int part = int(blockIdx.y), g = int(blockIdx.z), warpgroup = warpgroup_index(), lane = int(threadIdx.x) % 32;
   const int begin = part * p.k_part, end = min(p.k, begin + p.k_part), steps = (end - begin + kDepth - 1) / kDepth;
   Slot<> slot;
   if (warpgroup == 0) {

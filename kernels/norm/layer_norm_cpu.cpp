@@ -108,9 +108,8 @@ void layer_norm_backward(Context& context, float* dx, float* dweight, float* dbi
   context.pool().parallel_range(p.rows, grain, [&](int64_t begin, int64_t end) {
     float* sums = partial.get() + 2 * (begin / grain) * C;
     if (parameters) HWY_DYNAMIC_DISPATCH(LayerNormParameters)(sums, sums + C, dy, x, mean, rstd, begin, end, C);
-    for (int64_t r = begin; dx && r < end; ++r)
-      HWY_DYNAMIC_DISPATCH(LayerNormRowGradient)
-      (dx + r * C, dy + r * C, x + r * C, weight, mean[r], rstd[r], others ? others + r * C : nullptr, C);
+    for (int64_t r = begin; dx && r < end; ++r) HWY_DYNAMIC_DISPATCH(LayerNormRowGradient)
+    (dx + r * C, dy + r * C, x + r * C, weight, mean[r], rstd[r], others ? others + r * C : nullptr, C);
   });
   for (int64_t c = 0; parameters && c < C; ++c) {
     double w = 0, b = 0;

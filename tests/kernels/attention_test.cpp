@@ -290,7 +290,8 @@ TEST_CASE("versions attention: rings of tiles go round") {
     check_versions<BFloat16>({1, 130, 650, 1, 1, dim}, 3);
     check_versions<BFloat16>({1, 300, 420, 1, 1, dim, true}, 3);
     check_versions<BFloat16>({2, 129, 530, 1, 1, dim, true, 300, {530, 470}}, 3);
-    check_versions<BFloat16>({1, 200, 150, 4, 2, dim, true}, 3);  // two query heads in the ring of a key head
+    check_versions<BFloat16>({1, 200, 150, 4, 2, dim, true}, 3);                    // two query heads in the ring of a key head
+    check_versions<BFloat16>({3, 300, 300, 2, 1, dim, true, 0, {300, 0, 120}}, 3);  // items, long and empty, in turns
   }
 }
 

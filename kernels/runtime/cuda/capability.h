@@ -11,4 +11,13 @@ inline bool device_is_hopper() {
          cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9;
 }
 
+// How many it has: blocks of kernels that take one item of work after another.
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+                 cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess && count > 0
+             ? count
+             : 132;  // of an H100; a launch will say what is wrong
+}
+
 }  // namespace graft::cuda

@@ -14,6 +14,7 @@
 namespace graft::emu {
 
 inline bool device_is_hopper() { return true; }
+inline int multiprocessors() { return 4; }  // so few that small problems go round
 
 uint32_t shared_address(const void* shared);  // in the window of its block
 int cluster_rank();
