@@ -1,6 +1,6 @@
 // Version 4 of attention, backward: both passes of heads.cuh on Hopper, bf16 tensors, head_dim 64 and 128, no atomics.
 //
-// A block owns 128 rows, 64 for each of two consumer warpgroups; one thread of a third asks TMA for tiles of the stream, first
+// An item of work is 128 rows of a head, 64 for each of two consumer warpgroups; one thread of a third asks TMA for tiles of the stream, first
 // and second array in turns, through all query heads of a key head one after the other. A step is version 3's:
 //   score = own_first first^T, dp = own_second second^T    rows by rows of the stream
 //   P = exp(scale score - lse), dS = P (dp - delta)
@@ -14,6 +14,7 @@
 //   registers    with keys as rows the scores are transposed, so P and dS are in registers what the next product takes. Own rows
 //                stay in shared memory: kept in registers over the loop, ptxas of CUDA 13.0 gave their registers to P and dS
 //                (seen in SASS after wrong gradients on an H200; emu cannot see that)
+//   persistent   as in the forward pass: a block takes item after item, own rows and the first tiles of the next under way
 //   overlap      d_first of a step runs while the next begins, dp under exp2, d_second under dS; the warpgroups, which share the
 //                tensor cores, drift apart by themselves
 #include "kernels/attention/wgmma_tile.cuh"
@@ -31,14 +32,34 @@ struct BackwardSizes {
 template <int kDim, Rows kRows>
 struct alignas(1024) BackwardShared {
   using Sizes = BackwardSizes<kDim, kRows>;
-  WgmmaTile<kDim, kGroupRows> own_first[kConsumers], own_second[kConsumers];
-  WgmmaTile<kDim, Sizes::kStream> ring[Sizes::kSlots];  // first and second in turns
+  WgmmaTile<kDim, kGroupRows> own_first[kItems][kConsumers], own_second[kItems][kConsumers];  // then the gradients
+  WgmmaTile<kDim, Sizes::kStream> ring[Sizes::kSlots];                                        // first and second in turns
   alignas(128) RowStatistics statistics[Sizes::kSlots / 2][Sizes::kStream];
-  uint64_t own_full, full[Sizes::kSlots], empty[Sizes::kSlots];
+  uint64_t own_full[kItems], own_empty[kItems], full[Sizes::kSlots], empty[Sizes::kSlots];
 };
 
 struct BackwardMaps {
   TensorMap own_first, own_second, first, second, statistics;
+};
+
+// 128 rows of a head, and the tiles of the stream that they meet, of each of its heads.
+template <Rows kRows>
+struct OwnTile {
+  static constexpr bool kKeys = kRows == Rows::keys;
+  int t0, end, own, b, live, count;  // rows t0 to end, head, sample; rows that are no padding; of the stream
+  Band mask;
+  int first, along;
+
+  __device__ OwnTile(const Backward<BFloat16, kRows>& in, const WorkOrder& order, int item, int stream) {
+    constexpr int kOwnRows = kConsumers * kGroupRows;
+    const Work work = work_of(order, item);  // the longest stream first: of the last queries, of the first keys
+    t0 = (kKeys ? work.tile : order.tiles - 1 - work.tile) * kOwnRows, own = work.head, b = work.b;
+    live = int(in.live(b)), end = min(t0 + kOwnRows, live);
+    count = int(kKeys ? in.p.queries : key_count(in.p, in.lengths, b));
+    mask = band<kRows>(in.p, count);
+    const Span all = t0 < end ? Span{mask.seen(t0).begin, mask.seen(end - 1).end} : Span{0, 0};
+    first = all.begin / stream, along = all.begin < all.end ? (all.end + stream - 1) / stream - first : 0;
+  }
 };
 
 template <int kDim, Rows kRows>
@@ -50,17 +71,11 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   constexpr int kStream = Sizes::kStream, kSlots = Sizes::kSlots, kBoxes = kDim / kBoxFeatures, kOwnRows = kConsumers * kGroupRows;
   auto& s = aligned_shared<BackwardShared<kDim, kRows>>();
   const AttentionParams& p = in.p;
-  const Work work = work_of(order, int(blockIdx.x));  // the longest stream first: of the last queries, of the first keys
-  const int t0 = (kKeys ? work.tile : order.tiles - 1 - work.tile) * kOwnRows, own = work.head, b = work.b;
-  const int live = int(in.live(b)), end = min(t0 + kOwnRows, live);
-  const int count = int(kKeys ? p.queries : key_count(p, in.lengths, b));
-  const Band mask = band<kRows>(p, count);
-  const Span all = t0 < end ? Span{mask.seen(t0).begin, mask.seen(end - 1).end} : Span{0, 0};
-  const int first = all.begin / kStream, along = all.begin < all.end ? (all.end + kStream - 1) / kStream - first : 0;
-  const int steps = along * int(in.group());
-
   if (threadIdx.x == 0) {
-    mbarrier_init(&s.own_full, 1);
+    for (int i = 0; i < kItems; ++i) {
+      mbarrier_init(&s.own_full[i], 1);
+      mbarrier_init(&s.own_empty[i], kConsumers * kWarpgroup / 32);
+    }
     for (int i = 0; i < kSlots; ++i) {
       mbarrier_init(&s.full[i], 1);
       mbarrier_init(&s.empty[i], kConsumers * kWarpgroup / 32);
@@ -72,68 +87,78 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   const int warpgroup = warpgroup_index();
   if (warpgroup == kConsumers) {  // the producer
     registers_decrease<24>();
-    if (int(threadIdx.x) != kConsumers * kWarpgroup || steps == 0) return;
-    mbarrier_arrive_expect(&s.own_full, 2 * kOwnRows * kDim * 2);
-    for (int w = 0; w < kConsumers; ++w)
-      for (int box = 0; box < kBoxes; ++box) {
-        tma_load(s.own_first[w][box], maps.own_first, &s.own_full, box * kBoxFeatures, own, t0 + w * kGroupRows, b);
-        tma_load(s.own_second[w][box], maps.own_second, &s.own_full, box * kBoxFeatures, own, t0 + w * kGroupRows, b);
-      }
-    int slot = 0;
-    for (int g = 0; g < int(in.group()); ++g) {
-      const int head = kKeys ? own * int(p.group()) + g : own / int(p.group());
-      for (int row = first * kStream; row < (first + along) * kStream; row += kStream)
-        for (int second = 0; second < 2; ++second, ++slot) {
-          const int at = slot % kSlots;
-          const bool with_statistics = kKeys && !second;
-          mbarrier_wait(&s.empty[at], slot / kSlots % 2 ^ 1);
-          mbarrier_arrive_expect(&s.full[at], kStream * kDim * 2 + (with_statistics ? kStream * int(sizeof(RowStatistics)) : 0));
-          for (int box = 0; box < kBoxes; ++box)
-            tma_load(s.ring[at][box], second ? maps.second : maps.first, &s.full[at], box * kBoxFeatures, head, row, b);
-          if (with_statistics) tma_load(s.statistics[at / 2], maps.statistics, &s.full[at], 2 * row, b * int(p.heads) + head);
+    if (int(threadIdx.x) != kConsumers * kWarpgroup) return;
+    unsigned slot = 0;
+    for_items(order, [&](int item, int turn) {
+      const OwnTile<kRows> o(in, order, item, kStream);
+      const int i = turn % kItems;
+      mbarrier_wait(&s.own_empty[i], turn / kItems % 2 ^ 1);
+      mbarrier_arrive_expect(&s.own_full[i], 2 * kOwnRows * kDim * 2);
+      for (int w = 0; w < kConsumers; ++w)
+        for (int box = 0; box < kBoxes; ++box) {
+          const int feature = box * kBoxFeatures, row = o.t0 + w * kGroupRows;
+          tma_load(s.own_first[i][w][box], maps.own_first, &s.own_full[i], feature, o.own, row, o.b);
+          tma_load(s.own_second[i][w][box], maps.own_second, &s.own_full[i], feature, o.own, row, o.b);
         }
-    }
+      for (int g = 0; g < int(in.group()); ++g) {
+        const int head = kKeys ? o.own * int(p.group()) + g : o.own / int(p.group());
+        for (int row = o.first * kStream; row < (o.first + o.along) * kStream; row += kStream)
+          for (int second = 0; second < 2; ++second, ++slot) {
+            const unsigned at = slot % kSlots;
+            const bool with_statistics = kKeys && !second;
+            mbarrier_wait(&s.empty[at], int(slot / kSlots % 2 ^ 1));
+            mbarrier_arrive_expect(&s.full[at], kStream * kDim * 2 + (with_statistics ? kStream * int(sizeof(RowStatistics)) : 0));
+            for (int box = 0; box < kBoxes; ++box)
+              tma_load(s.ring[at][box], second ? maps.second : maps.first, &s.full[at], box * kBoxFeatures, head, row, o.b);
+            if (with_statistics) tma_load(s.statistics[at / 2], maps.statistics, &s.full[at], 2 * row, o.b * int(p.heads) + head);
+          }
+      }
+    });
     return;
   }
 
   registers_increase<240>();
-  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4,
-            warp_row = same_in_warp(int(threadIdx.x) % kWarpgroup / 32 * 16);
-  const int group0 = t0 + warpgroup * kGroupRows, row0 = group0 + warp_row;  // of the warpgroup, of the warp
-  const WarpView view(mask, row0, min(row0 + 16, end)), group_view(mask, group0, min(group0 + kGroupRows, end));
+  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int warp_row = same_in_warp(int(threadIdx.x) % kWarpgroup / 32 * 16);
   const auto release = [&](int at) {
     __syncwarp();
     if (lane == 0) mbarrier_arrive(&s.empty[at]);
   };
-
+  using Tile = WgmmaTile<kDim, kStream>;
+  const uint64_t ring_rows = operand_of_rows<kDim, kStream>(s.ring[0]),
+                 ring_features = operand_of_features<kDim, kStream>(s.ring[0]);
   const float scale_log2 = float(p.scale) * kLog2e, lse_to_score = -1 / float(p.scale);
-  float d_first[1][kDim / 8][4] = {}, d_second[1][kKeys ? kDim / 8 : 1][4] = {}, prob[1][kStream / 8][4], ds[1][kStream / 8][4];
-  uint32_t prob_weight[kStream / 16][4], ds_weight[kStream / 16][4];
-  if (steps > 0) {
+  unsigned pair = 0;  // of slots
+  for_items(order, [&](int item, int turn) {
+    const OwnTile<kRows> o(in, order, item, kStream);
+    auto &own_first = s.own_first[turn % kItems][warpgroup], &own_second = s.own_second[turn % kItems][warpgroup];
+    const int group0 = o.t0 + warpgroup * kGroupRows, row0 = group0 + warp_row;  // of the warpgroup, of the warp
+    const WarpView view(o.mask, row0, min(row0 + 16, o.end)), group_view(o.mask, group0, min(group0 + kGroupRows, o.end));
+    float d_first[1][kDim / 8][4] = {}, d_second[1][kKeys ? kDim / 8 : 1][4] = {};
+    float prob[1][kStream / 8][4], ds[1][kStream / 8][4];
+    uint32_t prob_weight[kStream / 16][4], ds_weight[kStream / 16][4];
     float row_lse[2] = {}, row_delta[2] = {};
     if constexpr (!kKeys) {
-      const RowStatistics* const rows = in.arrays(b, own, 0).statistics;
+      const RowStatistics* const rows = in.arrays(o.b, o.own, 0).statistics;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int i = row0 + 8 * half + g;
-        const RowStatistics r = i < end ? rows[i] : RowStatistics{INFINITY, 0};
+        const RowStatistics r = i < o.end ? rows[i] : RowStatistics{INFINITY, 0};
         row_lse[half] = -r.lse * kLog2e, row_delta[half] = -r.delta;
       }
     }
-    using Tile = WgmmaTile<kDim, kStream>;
-    const uint64_t own_first = operand_of_rows<kDim, kGroupRows>(s.own_first[warpgroup]),
-                   own_second = operand_of_rows<kDim, kGroupRows>(s.own_second[warpgroup]);
-    const uint64_t ring_rows = operand_of_rows<kDim, kStream>(s.ring[0]),
-                   ring_features = operand_of_features<kDim, kStream>(s.ring[0]);
-    mbarrier_wait(&s.own_full, 0);
+    mbarrier_wait(&s.own_full[turn % kItems], turn / kItems % 2);
+    const uint64_t first_rows = operand_of_rows<kDim, kGroupRows>(own_first),
+                   second_rows = operand_of_rows<kDim, kGroupRows>(own_second);
+    const int stream_begin = o.first * kStream, stream_end = stream_begin + o.along * kStream;
     int pending = -1;  // the slot that d_first still reads
-    int s0 = first * kStream;
-    const int stream_end = s0 + along * kStream;
-    for (int step = 0; step < steps; ++step, s0 = s0 + kStream == stream_end ? first * kStream : s0 + kStream) {
-      const int at_first = same_in_warp(2 * step % kSlots), at_second = at_first + 1;
-      const int parity = 2 * step / kSlots % 2;
+    int s0 = stream_begin;
+    for (int left = o.along * int(in.group()); left > 0; --left, s0 = s0 + kStream == stream_end ? stream_begin : s0 + kStream) {
+      constexpr unsigned kPairs = kSlots / 2;
+      const int at_first = same_in_warp(int(pair % kPairs * 2)), at_second = at_first + 1, parity = int(pair / kPairs % 2);
+      ++pair;
       mbarrier_wait(&s.full[at_first], parity);
-      if (!kKeys && step == steps - 1) clear_padding<kDim, kStream>(s.ring[at_first], count < p.keys ? count - s0 : kStream);
+      if (!kKeys && left == 1) clear_padding<kDim, kStream>(s.ring[at_first], o.count < p.keys ? o.count - s0 : kStream);
       if (group_view.nothing_in(s0, kStream)) {
         wgmma_wait<0>(flat(d_first));
         if (pending >= 0) release(pending);
@@ -154,10 +179,10 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         }
       }
       wgmma_fence(flat(prob));
-      multiply_rows<kDim, kStream>(flat(prob), own_first, ring_rows + at_first * kNextTile<Tile>, kKeys);
+      multiply_rows<kDim, kStream>(flat(prob), first_rows, ring_rows + at_first * kNextTile<Tile>, kKeys);
       mbarrier_wait(&s.full[at_second], parity);
       wgmma_fence(flat(ds));
-      multiply_rows<kDim, kStream>(flat(ds), own_second, ring_rows + at_second * kNextTile<Tile>, true);
+      multiply_rows<kDim, kStream>(flat(ds), second_rows, ring_rows + at_second * kNextTile<Tile>, true);
       wgmma_wait<1>(flat(prob));
       if (pending >= 0) release(pending);
       pending = at_first;
@@ -169,7 +194,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       const auto hide = [&](float(&x)[1][kStream / 8][4]) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const Span seen = mask.seen(row0 + 8 * half + g);
+          const Span seen = o.mask.seen(row0 + 8 * half + g);
           const int from = seen.begin - s0 - 2 * t, to = seen.end - s0 - 2 * t;
 #pragma unroll
           for (int n = 0; n < kStream / 8; ++n)
@@ -202,16 +227,20 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       }
     }
     wgmma_wait<0>(flat(d_first));
-  }
+    if (pending >= 0) release(pending);
 
-  named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // own rows, which all four warps multiplied, are overwritten
-  const int length = int(in.length());
-  const auto live_row = [&](int e) { return row0 + e / 2 * 8 + g < live; };
-  MmaTile<kDim>::template store<1>(in.d_first(b, own), group0, length, s.own_first[warpgroup][0][0], warp_row,
-                                   [&](int, int n, int e) { return live_row(e) ? d_first[0][n][e] * float(p.scale) : 0; });
-  if constexpr (kKeys)
-    MmaTile<kDim>::template store<1>(in.d_second(b, own), group0, length, s.own_second[warpgroup][0][0], warp_row,
-                                     [&](int, int n, int e) { return live_row(e) ? d_second[0][n][e] : 0; });
+    named_barrier_sync(kOwn + warpgroup, kWarpgroup);  // own rows, which all four warps multiplied, are overwritten
+    const int length = int(in.length());
+    const auto live_row = [&](int e) { return row0 + e / 2 * 8 + g < o.live; };
+    MmaTile<kDim>::template store<1>(in.d_first(o.b, o.own), group0, length, own_first[0][0], warp_row,
+                                     [&](int, int n, int e) { return live_row(e) ? d_first[0][n][e] * float(p.scale) : 0; });
+    if constexpr (kKeys)
+      MmaTile<kDim>::template store<1>(in.d_second(o.b, o.own), group0, length, own_second[0][0], warp_row,
+                                       [&](int, int n, int e) { return live_row(e) ? d_second[0][n][e] : 0; });
+    fence_async();  // TMA overwrites them
+    __syncwarp();
+    if (lane == 0) mbarrier_arrive(&s.own_empty[turn % kItems]);
+  });
 #endif
 }
 
@@ -237,9 +266,8 @@ void run(Context& context, const BackwardProblem<BFloat16>& problem) {
                     rows = statistics_map(in.rows, p, kStream);
     return kRows == Rows::keys ? BackwardMaps{k, v, q, dy, rows} : BackwardMaps{q, dy, k, v, rows};
   };
-  launch(attention_backward_v4<kDim, kRows>, dim3(unsigned(order.tiles * order.pairs)), kWgmmaThreads,
-         aligned_shared_bytes<BackwardShared<kDim, kRows>>, context, in, order,
-         kRows == Rows::keys ? maps(kStream, kGroupRows) : maps(kGroupRows, kStream));
+  launch(attention_backward_v4<kDim, kRows>, blocks_for(order), kWgmmaThreads, aligned_shared_bytes<BackwardShared<kDim, kRows>>,
+         context, in, order, kRows == Rows::keys ? maps(kStream, kGroupRows) : maps(kGroupRows, kStream));
 }
 template <int kDim>
 void run(Context& context, const BackwardProblem<BFloat16>& in) {

@@ -20,13 +20,12 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 constexpr int kKeys = 128, kSlots = 4;  // of a tile; of the ring
-constexpr int kQueryTiles = 2;          // of this item and the next
 
 template <int kDim>
 struct alignas(1024) Smem {
-  WgmmaTile<kDim, kGroupRows> q[kQueryTiles][kConsumers];  // then the results
-  WgmmaTile<kDim, kKeys> ring[kSlots];                     // k, then k and v in turns: as they are used
-  uint64_t q_full[kQueryTiles], q_empty[kQueryTiles], full[kSlots], empty[kSlots];
+  WgmmaTile<kDim, kGroupRows> q[kItems][kConsumers];  // then the results
+  WgmmaTile<kDim, kKeys> ring[kSlots];                // k, then k and v in turns: as they are used
+  uint64_t q_full[kItems], q_empty[kItems], full[kSlots], empty[kSlots];
 };
 
 // 128 queries of a head, and the tiles of keys that they see.
@@ -46,17 +45,6 @@ struct QueryTile {
   }
 };
 
-// f(item, how many before it) for all items of this block.
-template <class F>
-__device__ void for_items(const WorkOrder& order, F f) {
-  const int blocks = int(gridDim.x), block = int(blockIdx.x);
-  for (int i = 0;; ++i) {
-    const int item = i * blocks + (i % 2 == 0 ? block : blocks - 1 - block);
-    if (item >= order.tiles * order.pairs) return;
-    f(item, i);
-  }
-}
-
 template <int kDim>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
     attention_forward_v4(ForwardProblem<BFloat16> in, WorkOrder order, const __grid_constant__ TensorMap map_q,
@@ -66,7 +54,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   auto& s = aligned_shared<Smem<kDim>>();
   const AttentionParams& p = in.p;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kQueryTiles; ++i) {
+    for (int i = 0; i < kItems; ++i) {
       mbarrier_init(&s.q_full[i], 1);
       mbarrier_init(&s.q_empty[i], kConsumers * kWarpgroup / 32);
     }
@@ -85,8 +73,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     if (int(threadIdx.x) != kConsumers * kWarpgroup) return;
     for_items(order, [&](int item, int turn) {
       const QueryTile o(in, order, item);
-      const int kv = o.head / int(p.group()), q = turn % kQueryTiles;
-      mbarrier_wait(&s.q_empty[q], turn / kQueryTiles % 2 ^ 1);
+      const int kv = o.head / int(p.group()), q = turn % kItems;
+      mbarrier_wait(&s.q_empty[q], turn / kItems % 2 ^ 1);
       mbarrier_arrive_expect(&s.q_full[q], kConsumers * kGroupRows * kDim * 2);
       for (int w = 0; w < kConsumers; ++w)
         for (int box = 0; box < kBoxes; ++box)
@@ -146,8 +134,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       }
     };
 
-    auto& q_tile = s.q[turn % kQueryTiles][warpgroup];
-    mbarrier_wait(&s.q_full[turn % kQueryTiles], turn / kQueryTiles % 2);
+    auto& q_tile = s.q[turn % kItems][warpgroup];
+    mbarrier_wait(&s.q_full[turn % kItems], turn / kItems % 2);
     if (o.steps > 0) {
       const uint64_t q = operand_of_rows<kDim, kGroupRows>(q_tile);
       int padding = o.count < p.keys ? o.count - last * kKeys : kKeys;  // where it begins, in the first tile
@@ -205,7 +193,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
                                      warp_row, [&](int, int n, int e) { return by[e / 2] == 0 ? 0 : acc[0][n][e] * by[e / 2]; });
     fence_async();  // TMA overwrites them
     __syncwarp();
-    if (lane == 0) mbarrier_arrive(&s.q_empty[turn % kQueryTiles]);
+    if (lane == 0) mbarrier_arrive(&s.q_empty[turn % kItems]);
   });
 #endif
 }
@@ -214,9 +202,8 @@ template <int kDim>
 void run(Context& context, const ForwardProblem<BFloat16>& in) {
   const AttentionParams& p = in.p;
   const WorkOrder order = work_order(p, p.queries, p.heads, p.keys);
-  launch(attention_forward_v4<kDim>, dim3(unsigned(std::min(order.tiles * order.pairs, multiprocessors()))), kWgmmaThreads,
-         aligned_shared_bytes<Smem<kDim>>, context, in, order, query_rows_of(in.q, p, p.q_step(), kGroupRows),
-         key_rows_of(in.k, p, kKeys), key_rows_of(in.v, p, kKeys));
+  launch(attention_forward_v4<kDim>, blocks_for(order), kWgmmaThreads, aligned_shared_bytes<Smem<kDim>>, context, in, order,
+         query_rows_of(in.q, p, p.q_step(), kGroupRows), key_rows_of(in.k, p, kKeys), key_rows_of(in.v, p, kKeys));
 }
 
 }  // namespace

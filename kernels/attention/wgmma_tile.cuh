@@ -14,6 +14,7 @@ namespace {
 constexpr int kConsumers = 2, kWarpgroup = 128, kWgmmaThreads = kWarpgroup * (kConsumers + 1);
 constexpr int kGroupRows = 64;    // of a consumer
 constexpr int kBoxFeatures = 64;  // 128 bytes, the widest swizzle
+constexpr int kItems = 2;         // of work whose own rows have room: the one at hand and the next
 
 template <int kDim, int kRows>
 using WgmmaTile = BFloat16[kDim / kBoxFeatures][kRows][kBoxFeatures];
@@ -101,6 +102,19 @@ __device__ Work work_of(const WorkOrder& o, int item) {
   const int width = min(o.together, o.pairs - batch * o.together), pair = batch * o.together + in_batch % width;
   return {in_batch / width, pair % o.heads, pair / o.heads};
 }
+
+// f(item, how many before it) for all items of this block.
+template <class F>
+__device__ void for_items(const WorkOrder& order, F f) {
+  const int blocks = int(gridDim.x), block = int(blockIdx.x);
+  for (int i = 0;; ++i) {
+    const int item = i * blocks + (i % 2 == 0 ? block : blocks - 1 - block);
+    if (item >= order.tiles * order.pairs) return;
+    f(item, i);
+  }
+}
+
+inline unsigned blocks_for(const WorkOrder& o) { return unsigned(std::min(o.tiles * o.pairs, multiprocessors())); }
 
 // Boxes of `rows` rows of one head, at coordinates feature, head, row, sample.
 TensorMap rows_of(const BFloat16* x, const AttentionParams& p, int64_t length, int64_t heads, int64_t step, int rows) {
