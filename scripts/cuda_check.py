@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compiles every *_cuda.cu for sm_80 and sm_90a and fails on a spill, a local-memory array or wgmma that ptxas serialises (C75..).
+"""Compiles every *_cuda.cu for sm_80 and sm_90a and fails on a spill, a local-memory array or wgmma that ptxas serialises (C75..);
+with cuobjdump, also on machine code that touches registers of a wgmma under way (wgmma_check.py).
 
 Says what the compiler made of the kernels; nothing runs, so it needs no GPU.
 """
@@ -10,6 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+
+import wgmma_check
 
 root = pathlib.Path(__file__).resolve().parent.parent
 nvcc = shutil.which("nvcc") or shutil.which("nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
@@ -22,9 +26,11 @@ flags = re.search(r"GRAFT_NVCC_FLAGS ([^)]*)", (root / "cmake/cuda.cmake").read_
 
 def compile_one(job):
     path, arch = job
-    r = subprocess.run([nvcc, "-std=c++20", *flags, "-I.", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", "/dev/null", str(path)],
-                       cwd=root, capture_output=True, text=True)
-    return path, arch, r.returncode, r.stdout + r.stderr
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as out:
+        r = subprocess.run([nvcc, "-std=c++20", *flags, "-I.", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", out.name, str(path)],
+                           cwd=root, capture_output=True, text=True)
+        look = arch == "sm_90a" and wgmma_check.available and r.returncode == 0 and os.path.getsize(out.name)
+        return path, arch, r.returncode, r.stdout + r.stderr, wgmma_check.check(out.name) if look else (0, [])
 
 
 def short(name):
@@ -34,9 +40,11 @@ def short(name):
 
 sources = sorted(p.relative_to(root) for p in root.glob("kernels/**/*_cuda.cu"))
 jobs = [(p, a) for p in sources for a in ("sm_80", "sm_90a")]
-failures, kernels = [], 0
+failures, kernels, asynchronous = [], 0, 0
 with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    for path, arch, code, text in pool.map(compile_one, jobs):
+    for path, arch, code, text, (count, lines) in pool.map(compile_one, jobs):
+        asynchronous += count
+        failures += [f"{path} {arch}: {short(line.split(':')[0])}:{line.split(':', 1)[1]}" for line in lines]
         if code:
             failures.append(f"{path} {arch}: does not compile\n{text}")
             continue
@@ -48,4 +56,6 @@ with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             if int(stack) or int(stores) or int(loads):
                 failures.append(f"{path} {arch}: {short(name)}: {stack} bytes of local memory, {stores} bytes spilled")
 print("\n".join(failures) or f"cuda-check: {len(sources)} files, {kernels} compiled kernels on sm_80 and sm_90a, no spill, no local memory")
+print(f"{asynchronous} kernels with wgmma followed through their machine code" if wgmma_check.available
+      else "not checked: registers of wgmma under way (no cuobjdump in PATH)")
 sys.exit(bool(failures) or not kernels)

@@ -1,7 +1,7 @@
 // Version 4 of attention, backward: both passes of heads.cuh on Hopper, bf16 tensors, head_dim 64 and 128, no atomics.
 //
-// An item of work is 128 rows of a head, 64 for each of two consumer warpgroups; one thread of a third asks TMA for tiles of the stream, first
-// and second array in turns, through all query heads of a key head one after the other. A step is version 3's:
+// An item of work is 128 rows of a head, 64 for each of two consumer warpgroups; one thread of a third asks TMA for tiles of the
+// stream, first and second array in turns, through all query heads of a key head one after the other. A step is version 3's:
 //   score = own_first first^T, dp = own_second second^T    rows by rows of the stream
 //   P = exp(scale score - lse), dS = P (dp - delta)
 //   d_first += dS first, and for keys d_second += P second
