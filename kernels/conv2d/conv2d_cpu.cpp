@@ -12,15 +12,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 
-void CorrelatePack(float* packed, const Correlation& c, int64_t g, const Phase& phase) {
-  for (int64_t p = 0; p < kLayout.count(c.out_group); ++p) {
-    const int64_t width = kLayout.width(c.out_group, p);
-    float* out = packed + g * c.packed_group + phase.packed + p * kPanel * phase.k;
-    for (const Tap& tap : phase.taps) {
-      pack_panel(out, c.weight + g * c.weight_group + tap.weight + p * kPanel * c.j_step, c.k_step, c.j_step, c.source_group,
-                 kLayout.cols(c.out_group, p), width);
-      out += c.source_group * width;
-    }
+// Panel p of the weights of a group.
+void CorrelatePack(float* packed, const Correlation& c, int64_t g, const Phase& phase, int64_t p) {
+  const int64_t width = kLayout.width(c.out_group, p);
+  float* out = packed + g * c.packed_group + phase.packed + p * kPanel * phase.k;
+  for (const Tap& tap : phase.taps) {
+    pack_panel(out, c.weight + g * c.weight_group + tap.weight + p * kPanel * c.j_step, c.k_step, c.j_step, c.source_group,
+               kLayout.cols(c.out_group, p), width);
+    out += c.source_group * width;
   }
 }
 
@@ -52,7 +51,10 @@ void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packe
             c.out + ((n * c.out_h + phase.row + (first + i) * c.out_step) * c.out_w + phase.col + j * c.out_step) * c.out_c;
       }
   }
-  const int64_t panels = kLayout.count(c.out_group);
+  const int64_t panels = kLayout.count(c.out_group),
+                ahead = in_place && phase.k <= kBlockK ? kTileRows * c.source_step * p.c : 0;  // of the pixels of the next tile
+  const bool stream = !c.residual && c.out_group % int64_t(kLanes) == 0 &&
+                      streams(c.out, c.out_c, c.n * c.out_h * c.out_w * c.out_c, int64_t(kLanes));
   size_t r0 = 0;
   int64_t k0 = 0;
   do {  // a block of runs at a time; once without any, too: zeros
@@ -66,12 +68,14 @@ void CorrelateStrip(const Correlation& c, const Phase& phase, const float* packe
       compute_panel(pixels,
                     Tile{a, g * c.source_group, 1, phase.runs.data() + r0, int64_t(r1 - r0),
                          packed + g * c.packed_group + phase.packed + panel * kPanel * phase.k + k0 * width, width, out, channel,
-                         cols_of_panel, r0 > 0, last && c.bias ? c.bias + channel : nullptr, last && c.relu && !c.residual});
+                         cols_of_panel, r0 > 0, last && c.bias ? c.bias + channel : nullptr, last && c.relu && !c.residual,
+                         t == begin && ahead ? a[0] + ahead : nullptr, ahead, stream && last && r0 == 0});
       if (last && c.residual) AddResidual(c, out, pixels, channel, cols_of_panel);
     }
     r0 = r1;
     k0 += count;
   } while (r0 < phase.runs.size());
+  if (stream) hwy::FlushStream();
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -118,9 +122,10 @@ void correlate(Context& context, Correlation& c) {
     c.packed_group += phase.k * layout.padded(c.out_group);
   }
   const auto packed = context.scratch<float>(size_t(c.packed_group * c.groups));
-  const int64_t phases = int64_t(c.phases.size());
-  context.pool().parallel_for(c.groups * phases, [&](int64_t t, int) {
-    HWY_DYNAMIC_DISPATCH(CorrelatePack)(packed.get(), c, t / phases, c.phases[size_t(t % phases)]);
+  const int64_t phases = int64_t(c.phases.size()), group_panels = layout.count(c.out_group);
+  context.pool().parallel_for(c.groups * phases * group_panels, [&](int64_t t, int) {
+    const int64_t panel = t % group_panels, phase = t / group_panels % phases, group = t / (group_panels * phases);
+    HWY_DYNAMIC_DISPATCH(CorrelatePack)(packed.get(), c, group, c.phases[size_t(phase)], panel);
   });
 
   // Tasks: image x strip of rows x phase x share of the panels, all cut by the geometry of one image.
@@ -129,7 +134,7 @@ void correlate(Context& context, Correlation& c) {
   const int64_t fitting = (kStripFloats - (c.span - c.source_step) * row_floats) / floats_a_row;
   const int64_t strip_rows = std::clamp<int64_t>(fitting, std::min<int64_t>(4, widest.h), widest.h);
   const int64_t strips = (widest.h + strip_rows - 1) / strip_rows;
-  const int64_t panels = layout.count(c.out_group) * c.groups;
+  const int64_t panels = group_panels * c.groups;
   const int64_t products = strip_rows * widest.w * std::max<int64_t>(1, widest.k) * std::min(layout.panel, c.out_group);
   const int64_t share = std::max<int64_t>((panels + 3) / 4, kTaskProducts / products + 1);  // panels a task
   const int64_t shares = (panels + share - 1) / share;

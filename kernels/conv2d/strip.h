@@ -13,6 +13,6 @@ struct PaddedImage {
   bool in_place() const { return top == 0 && left == 0 && rows <= h && cols <= w; }
 };
 
-inline constexpr int64_t kStripFloats = 1 << 14;  // 64 KB: with a panel of weights well inside an L2 of 512 KB
+inline constexpr int64_t kStripFloats = 1 << 16;  // 256 KB: with a panel of weights inside an L2 of 512 KB
 
 }  // namespace graft::cpu

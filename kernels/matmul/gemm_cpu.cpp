@@ -32,6 +32,9 @@ void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, con
   for (int64_t r = 0; r < rows; ++r) c_rows[r] = c + r * g.c_row;
   // In place, every k of a tile of a transposed a takes a cache line for a few numbers: right for a panel or two only.
   const bool in_place = g.a_k == 1 || last - first <= 2;
+  const bool stream =
+      g.k <= kBlockK && streams(g.c, g.c_row, g.batch * g.m * g.n, int64_t(kLanes)) && g.c_batch % int64_t(kLanes) == 0;
+  const int64_t ahead = g.a_k == 1 && g.a_row == g.k && g.k <= kBlockK ? kTileRows * g.k : 0;  // of the next tile
   int64_t k0 = 0;
   do {  // once for k = 0, too: zeros
     const int64_t count = std::min(kBlockK, g.k - k0);
@@ -48,10 +51,11 @@ void GemmBlock(const Gemm& g, const float* a, const float* packed, float* c, con
       const int64_t width = kLayout.width(n, p);
       compute_panel(rows, Tile{a_rows, 0, in_place ? g.a_k : kTileRows, &run, 1, packed + p * kPanel * g.k + k0 * width, width,
                                c_rows, p * kPanel, kLayout.cols(n, p), k0 > 0, last_block && bias ? bias + p * kPanel : nullptr,
-                               last_block && g.relu});
+                               last_block && g.relu, p == first && ahead ? a_rows[0] + ahead : nullptr, ahead, stream});
     }
     k0 += count;
   } while (k0 < g.k);
+  if (stream) hwy::FlushStream();
 }
 
 void ReluGradient(float* out, const float* dy, const float* y, int64_t n) {

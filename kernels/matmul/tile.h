@@ -31,7 +31,19 @@ struct Tile {
   bool accumulate;    // start from c instead of zero
   const float* bias;  // [cols] or null: added last
   bool relu;          // then max(c, 0)
+  // What the next tile will read from memory, in one piece: prefetched while this one is computed, some floats for each k. The
+  // hardware does not follow a dozen short rows at once, nor know what comes after a tile.
+  const float* ahead = nullptr;
+  int64_t ahead_floats = 0;  // a tile
+  bool stream = false;       // whole vectors of c go past the caches, which then read no line only to have it overwritten
 };
+
+// Results larger than this have left the caches before anyone reads them. Vectors that pass the caches begin at their size.
+inline constexpr int64_t kStreamBytes = 16 << 20;
+inline bool streams(const float* c, int64_t row, int64_t floats, int64_t lanes) {
+  return floats * int64_t(sizeof(float)) > kStreamBytes && row % lanes == 0 &&
+         reinterpret_cast<uintptr_t>(c) % (sizeof(float) * size_t(lanes)) == 0;
+}
 
 // What k runs through at a time: a panel of b this long (16 columns, 20 KB) stays in L1 while the rows pass by.
 inline constexpr int64_t kBlockK = 320;

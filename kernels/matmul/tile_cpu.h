@@ -2,6 +2,7 @@
 // (No include guard of its own: it is compiled again for every target.)
 #include <algorithm>
 
+#include "hwy/cache_control.h"
 #include "kernels/common/simd.h"
 #include "kernels/matmul/tile.h"
 
@@ -19,11 +20,12 @@ namespace graft::cpu::HWY_NAMESPACE {
 inline constexpr int kTileRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
 inline constexpr int kTileVecs = 2;
 inline constexpr int64_t kPanel = kTileVecs * int64_t(kLanes);
+inline constexpr int64_t kLine = 16;  // floats of a cache line
 static_assert(kGemmRows % kTileRows == 0);
 
 inline constexpr PanelLayout kLayout{kPanel, int64_t(kLanes)};
 
-template <int kRows, int kVecs>
+template <int kRows, int kVecs, bool kAhead = false>
 HWY_NOINLINE void compute_tile(const Tile& t) {
   const F32 d;
   VF acc[kRows][kVecs];
@@ -42,11 +44,18 @@ HWY_NOINLINE void compute_tile(const Tile& t) {
       for (int v = 0; v < kVecs; ++v) acc[r][v] = hn::LoadU(d, c[r] + v * kLanes);
   }
 
-  const float* b = t.b;
+  const float *b = t.b, *ahead = t.ahead;
+  int64_t ahead_step = 0;
+  if constexpr (kAhead) {
+    int64_t k = 0;
+    for (const Run* run = t.runs; run != t.runs + t.run_count; ++run) k += run->count;
+    ahead_step = (t.ahead_floats + k - 1) / std::max<int64_t>(k, 1);
+  }
   const int64_t a_step = t.a_step, b_step = t.b_step;
   for (const Run* run = t.runs; run != t.runs + t.run_count; ++run) {
     int64_t at = run->offset;
     for (int64_t k = run->count; k > 0; --k, at += a_step, b += b_step) {
+      if (kAhead) hwy::Prefetch(ahead), ahead += ahead_step;
       VF bv[kVecs];
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) bv[v] = hn::LoadU(d, b + v * kLanes);
@@ -74,17 +83,22 @@ HWY_NOINLINE void compute_tile(const Tile& t) {
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) acc[r][v] = hn::IfThenElse(hn::Lt(acc[r][v], zero), zero, acc[r][v]);  // keeps NaN
   }
+  const auto store = [&](auto to) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r)
+    for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 16
-    for (int v = 0; v < kVecs; ++v) hn::StoreU(acc[r][v], d, c[r] + v * kLanes);
+      for (int v = 0; v < kVecs; ++v) to(acc[r][v], c[r] + v * kLanes);
+  };
+  if (t.stream) store([&](VF v, float* p) HWY_ATTR { hn::Stream(v, d, p); });
+  else store([&](VF v, float* p) HWY_ATTR { hn::StoreU(v, d, p); });
 }
 
 template <int kRows = kTileRows>
 HWY_INLINE void compute_rows(int rows, const Tile& t) {
   if constexpr (kRows > 1)
     if (rows < kRows) return compute_rows<kRows - 1>(rows, t);
-  t.cols > int64_t(kLanes) ? compute_tile<kRows, 2>(t) : compute_tile<kRows, 1>(t);
+  if (t.cols <= int64_t(kLanes)) return compute_tile<kRows, 1>(t);
+  kRows == kTileRows&& t.ahead ? compute_tile<kRows, 2, kRows == kTileRows>(t) : compute_tile<kRows, 2>(t);
 }
 
 // c and bias through a buffer, when the columns do not fill their vectors.
@@ -101,6 +115,7 @@ inline HWY_NOINLINE void compute_ragged(int rows, Tile t) {
   if (t.bias) t.bias = std::copy_n(t.bias, t.cols, bias) - t.cols;
   t.c = into;
   t.c_offset = 0;
+  t.stream = false;
   compute_rows(rows, t);
   for (int r = 0; r < rows; ++r) std::copy_n(buffer[r], t.cols, c[r] + c_offset);
 }
@@ -108,7 +123,7 @@ inline HWY_NOINLINE void compute_ragged(int rows, Tile t) {
 // All `rows` rows, tile by tile.
 HWY_INLINE void compute_panel(int64_t rows, Tile t) {
   const bool ragged = t.cols % int64_t(kLanes) != 0;
-  for (; rows > 0; rows -= kTileRows, t.a += kTileRows, t.c += kTileRows) {
+  for (; rows > 0; rows -= kTileRows, t.a += kTileRows, t.c += kTileRows, t.ahead += t.ahead ? t.ahead_floats : 0) {
     const int n = int(std::min<int64_t>(rows, kTileRows));
     ragged ? compute_ragged(n, t) : compute_rows(n, t);
   }

@@ -78,6 +78,7 @@ GRAFT_CASES(conv2d) {
   add(Tier::ci, {1, 8, 8, 16, 16, 1, 1, 1, 0});           // read in place
   add(Tier::ci, {2, 3, 3, 400, 70, 2, 2, 1, 0});          // k in several blocks
   add(Tier::ci, {1, 60, 61, 40, 17, 3, 3, 1, 1}, false);  // several strips
+  add(Tier::ci, {1, 66, 65, 8, 1008, 1, 1, 1, 0});        // y goes past the caches of a cpu
   add_fused(Tier::smoke, {2, 5, 4, 3, 5, 3, 3, 1, 1, 1, 1, Activation::relu});
   add_fused(Tier::smoke, {1, 5, 6, 8, 16, 3, 3, 1, 1, 1, 1, Activation::relu});
   add_fused(Tier::ci, {3, 9, 7, 16, 24, 1, 1, 1, 0, 1, 1, Activation::relu});

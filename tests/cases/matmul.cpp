@@ -33,7 +33,8 @@ GRAFT_CASES(matmul) {
       for (int64_t n : {256, 1024}) add_matmul(Tier::bench, {1, n, n, n, ta, tb});
     }
   for (int64_t n : {136, 141}) add_matmul(Tier::ci, {1, 144, n, 72, false, true, Write::accumulate});
-  add_matmul(Tier::ci, {1, 139, 72, 144, true, false});  // lines of a are not in units of 16 bytes
+  add_matmul(Tier::ci, {1, 139, 72, 144, true, false});   // lines of a are not in units of 16 bytes
+  add_matmul(Tier::ci, {1, 2049, 2064, 8, false, true});  // c goes past the caches of a cpu
   add_matmul(Tier::bench, {1, 1024, 1536, 384, false, false});
   add_matmul(Tier::bench, {1, 1024, 1536, 384, false, true});
   add_matmul(Tier::bench, {1, 384, 1536, 1024, true, false});
