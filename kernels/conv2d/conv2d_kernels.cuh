@@ -10,8 +10,10 @@
 // | v8 persistent    | 1 x 1 with stride 1, as matmul's v8            | nothing new: a product of matrices                    |
 // | v9 halo          | bf16 on Hopper, larger kernels with stride 1,  | halo_kernels.cuh: a tile of pixels is loaded once for |
 // |                  | no groups; wgrad 3 x 3 (by request only)       | all taps, which are operands of the same memory       |
+// | v10 space to     | bf16 on Hopper, up to 4 channels, stride 2, no | space_to_depth.cuh: squares of pixels as pixels; rows |
+// |     depth        | groups; not dgrad (by request only)            | of taps as taps of an image whose pixels overlap      |
 //
-// v9: emulated only, no GPU has run it yet.
+// v9, v10: emulated only, no GPU has run them yet.
 //
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
@@ -201,6 +203,13 @@ struct Wgmma {
   }
 };
 
+// No GPU has run them yet, and they stand on what only a GPU can say: the lines that an operand of wgmma may begin in (version 9),
+// strides of a tensor map that let pixels overlap (10).
+template <class... A>
+bool never(A...) {
+  return false;
+}
+
 struct Halo {
   using T = BFloat16;
   static bool supports_forward(T* y, float*, const T* x, const T* weight, const T*, const T* residual, const Conv2dParams& p) {
@@ -208,11 +217,6 @@ struct Halo {
   }
   static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T*, const T* others, const Conv2dParams& p) {
     return aligned_16(dx, dy, weight, others) && supports_halo(p, Pass::dgrad);
-  }
-  // No GPU has run it yet, and it stands on what only a GPU can say (the lines that an operand of wgmma may begin in).
-  template <class... A>
-  static bool never(A...) {
-    return false;
   }
 
   static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
@@ -229,6 +233,22 @@ struct Halo {
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
     halo_wgrad(context, dweight, gradient, x, p);
+    bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+};
+
+struct Squares {
+  using T = BFloat16;
+  static bool supports_forward(T* y, float* statistics, const T*, const T*, const T*, const T* residual, const Conv2dParams& p) {
+    const bool sums = !statistics || (aligned_16(y, residual) && p.c_out % kVector<T> == 0);
+    return sums && supports_space_to_depth(p, Pass::forward);
+  }
+  static bool supports_wgrad(T*, T*, const T* dy, const T*, const T*, const Conv2dParams& p) {
+    return aligned_16(dy) && supports_space_to_depth(p, Pass::wgrad);
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
+    space_to_depth_wgrad(context, dweight, gradient, x, p);
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
 };
@@ -253,21 +273,23 @@ constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
     {{7, "wgmma bf16"}, Wgmma::supports_forward, Wgmma::forward, Wgmma::pays_forward},
     {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
-    {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, Halo::never},
+    {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, never},
+    {{10, "space to depth bf16"}, Squares::supports_forward, space_to_depth_forward, never},
 };
 constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad, Wgmma::pays_dgrad},
     {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
-    {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, Halo::never},
+    {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, never},
 };
 constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad, Wgmma::pays_wgrad},
     {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
-    {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, Halo::never},
+    {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, never},
+    {{10, "space to depth bf16"}, Squares::supports_wgrad, Squares::wgrad, never},
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ struct PatchShape {
   int tap_rows;
   Divisor tap_columns, channels;  // of a group
   int dilation;
+  int pixel = 0, line = 0;  // elements from one to the next where pixels overlap (space_to_depth.cuh, by TMA only); else c, w c
 };
 
 // Element (pixel, tap), where a tap is (row, column, channel), the channel innermost in memory. kTaps: which index they are.

@@ -16,4 +16,11 @@ void wgmma_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, 
 void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others, const Conv2dParams&);
 void wgmma_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);
 
+// Version 10, forward and wgrad (space_to_depth.cuh): few channels, stride 2. Where x holds NaN or infinity, results may be NaN
+// that are up to a pixel further away than the kernel reaches.
+bool supports_space_to_depth(const Conv2dParams&, Pass);
+void space_to_depth_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                            const BFloat16* bias, const BFloat16* residual, const Conv2dParams&);
+void space_to_depth_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);
+
 }  // namespace graft::GRAFT_GPU

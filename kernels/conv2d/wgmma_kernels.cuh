@@ -9,6 +9,7 @@
 //   wgrad    dy as lines, patches with the pixels along k: wgmma transposes both; a filled up dweight is cut afterwards
 #include "kernels/conv2d/channels.cuh"
 #include "kernels/conv2d/products.cuh"
+#include "kernels/conv2d/space_to_depth.cuh"
 #include "kernels/conv2d/wgmma.h"
 #include "kernels/matmul/wgmma_product.cuh"
 
@@ -26,12 +27,12 @@ TensorMap operand_map(const Patches<BFloat16, kTaps>& o, int outers, int k, int)
   const int pixels = kTaps == Along::k ? outers : k, columns = s.columns.divisor(), rows = s.rows.divisor();
   const int row = s.row - offset_of_first(s.tap_rows, s.dilation),
             column = s.column - offset_of_first(s.tap_columns.divisor(), s.dilation);
-  const int64_t line = int64_t{2} * s.c * s.w;
+  const int64_t pixel = 2 * (s.pixel ? s.pixel : s.c), line = s.line ? 2 * s.line : pixel * s.w;
   return tensor_map(Im2colTensor{.data = o.x,
                                  .dtype = DType::bf16,
                                  .rank = 4,
                                  .size = {s.c, s.w, s.h, pixels / (rows * columns)},
-                                 .stride = {2 * s.c, line, line * s.h},
+                                 .stride = {pixel, line, line * s.h},
                                  .lower = {column, row},
                                  .upper = {column + (columns - 1) * s.step - (s.w - 1), row + (rows - 1) * s.step - (s.h - 1)},
                                  .channels = kUnit,
@@ -139,6 +140,47 @@ void wgmma_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const 
   product.b.s.c = int(p.c_in);
   run_v7(context, product, SplitK::by_shape);
   if (q.c_in != p.c_in) resize_channels<BFloat16>(context, dweight, wide_dweight.get(), taps, p.c_in, q.c_in);
+}
+
+// Version 10: version 7 on squares of pixels.
+bool supports_space_to_depth(const Conv2dParams& p, Pass pass) {
+  return pass != Pass::dgrad && SpaceToDepth::supports(p) && output_pixels(p) > 0 &&
+         supports_wgmma(SpaceToDepth(p).folded(kTapElements), pass);
+}
+namespace {
+template <class F>
+void with_squares(Context& context, const BFloat16* x, const SpaceToDepth& s, F f) {
+  index_32(2 * s.squares());
+  const auto squares = device_scratch<BFloat16>(context, size_t(s.squares() * kSquare));
+  const auto filters = device_scratch<BFloat16>(context, size_t(s.filter_elements()));
+  launch(fold_pixels_v10, blocks_for(2 * s.squares(), kThreads), kThreads, 0, context, squares.get(), x, s);
+  f(squares.get(), filters.get(), [&](PatchShape& patches) {
+    patches.c = s.tap_columns * kSquare;
+    patches.pixel = kSquare;
+    patches.line = s.columns * kSquare;
+  });
+}
+}  // namespace
+void space_to_depth_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                            const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
+  const SpaceToDepth s(p);
+  with_squares(context, x, s, [&](const BFloat16* squares, BFloat16* filters, auto overlap) {
+    launch(fold_filters_v10, blocks_for(s.filter_elements(), kThreads), kThreads, 0, context, filters, weight, s);
+    auto product =
+        forward_product(y, statistics, squares, static_cast<const BFloat16*>(filters), bias, residual, s.folded(kTapElements));
+    overlap(product.a.s);
+    run_v7(context, product, SplitK::never);
+  });
+}
+void space_to_depth_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {
+  const SpaceToDepth s(p);
+  with_squares(context, x, s, [&](const BFloat16* squares, BFloat16* filters, auto overlap) {
+    auto product = wgrad_product(filters, dy, squares, s.folded(kTapElements));
+    overlap(product.b.s);
+    run_v7(context, product, SplitK::by_shape);
+    launch(unfold_filters_v10, blocks_for(s.filter_elements(), kThreads), kThreads, 0, context, dweight,
+           static_cast<const BFloat16*>(filters), s);
+  });
 }
 
 }  // namespace graft::GRAFT_GPU

@@ -238,6 +238,18 @@ TEST_CASE("products conv2d halo") {
 }
 
 // As many products as fill a GPU with tiles of 128 x 128.
+TEST_CASE("products conv2d space to depth") {
+  const std::vector<Pass> both{Pass::forward, Pass::wgrad};
+  const auto check = [&](const Conv2dParams& p, int bf16) { CHECK(check_conv(Op::conv2d, both, p, 0, bf16, 10, 3) == bf16); };
+  check({3, 22, 18, 3, 64, 7, 7, 2, 3, 1, 1, kRelu}, 2);  // a stem; images that begin within tiles
+  check({2, 13, 11, 3, 32, 3, 3, 2, 1}, 2);               // rows of two squares, less than a tile of k
+  check({1, 12, 13, 4, 72, 4, 8, 2, 2}, 2);               // no tap and no channel is filled up
+  check({1, 9, 9, 1, 16, 5, 2, 2, 0}, 2);                 // nothing lies outside
+  check({1, 9, 7, 2, 12, 3, 3, 2, 4}, 0);                 // statistics and dy of whole vectors only
+  check({1, 12, 12, 3, 16, 3, 9, 2, 1}, 0);               // more than a tile of k in a row
+  check({1, 12, 12, 3, 16, 3, 3, 1, 1}, 0);               // stride 1
+}
+
 TEST_CASE("products conv2d large tiles") {
   const auto check = [](Pass pass, const Conv2dParams& p) { check_conv(Op::conv2d, {&pass, 1}, p, 2, 1, 5); };
   check(Pass::forward, {1, 9, 8, 132 * 8, 132 * 72, 1, 1, 1, 0, 1, 132});
