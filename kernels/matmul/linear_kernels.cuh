@@ -12,6 +12,7 @@
 // |                  | forward, by request                     | (aligned.cuh)                                                |
 // | v8 persistent    | as v7, bf16, c more than 128 rows, k in | persistent_kernels.cuh                                       |
 // |                  | one part                                |                                                              |
+// | v9 simt tma      | on Hopper, fp32, lines as in v5         | tma_kernels.cuh                                              |
 //
 // relu's gradient and dbias: gradient.cuh; v8 makes dbias with dweight.
 #include "kernels/common/registry.h"
@@ -37,8 +38,17 @@ MatrixProduct<T> wgrad_product(T* dweight, const T* dy, const T* x, const Linear
 }
 
 template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&),
-          bool kSumsOfA = false>
+          bool kSumsOfA = false, bool (*kPays)(const MatrixProduct<T>&) = nullptr>
 struct By {
+  static bool pays_forward(T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
+    return kPays(forward_product(y, x, weight, bias, residual, p));
+  }
+  static bool pays_dgrad(T* dx, const T* dy, const T* weight, const T*, const LinearParams& p) {
+    return kPays(dgrad_product(dx, dy, weight, p));
+  }
+  static bool pays_wgrad(T* dweight, T*, const T* dy, const T* x, const T*, const LinearParams& p) {
+    return kPays(wgrad_product(dweight, dy, x, p));
+  }
   static bool supports_forward(T* y, const T* x, const T* weight, const T* bias, const T* residual, const LinearParams& p) {
     return kSupports(forward_product(y, x, weight, bias, residual, p));
   }
@@ -72,22 +82,26 @@ using Mma = By<T, supports_mma, mma_product>;
 template <class T>
 using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product, true>;
+using SimtTma = By<float, supports_simt_tma, simt_tma_product, false, simt_tma_pays>;
 
 constexpr Rung<LinearForward<float>> kForward[] = {
     {{1, "register tile"}, Tile<float>::supports_forward, Tile<float>::forward},
     {{5, "vectorised"}, Vectorised::supports_forward, Vectorised::forward},
     {{6, "mma tf32", true}, Mma<float>::supports_forward, Mma<float>::forward},
     {{7, "wgmma tf32", true}, Wgmma<float>::supports_forward, Wgmma<float>::forward},
+    {{9, "simt tma"}, SimtTma::supports_forward, SimtTma::forward, SimtTma::pays_forward},
 };
 constexpr Rung<LinearDgrad<float>> kDgrad[] = {
     {{1, "register tile"}, Tile<float>::supports_dgrad, Tile<float>::dgrad},
     {{5, "vectorised"}, Vectorised::supports_dgrad, Vectorised::dgrad},
     {{6, "mma tf32", true}, Mma<float>::supports_dgrad, Mma<float>::dgrad},
+    {{9, "simt tma"}, SimtTma::supports_dgrad, SimtTma::dgrad, SimtTma::pays_dgrad},
 };
 constexpr Rung<LinearWgrad<float>> kWgrad[] = {
     {{1, "register tile"}, Tile<float>::supports_wgrad, Tile<float>::wgrad},
     {{5, "vectorised"}, Vectorised::supports_wgrad, Vectorised::wgrad},
     {{6, "mma tf32", true}, Mma<float>::supports_wgrad, Mma<float>::wgrad},
+    {{9, "simt tma"}, SimtTma::supports_wgrad, SimtTma::wgrad, SimtTma::pays_wgrad},
 };
 constexpr Rung<LinearForward<BFloat16>> kForwardBf16[] = {
     {{1, "register tile"}, Tile<BFloat16>::supports_forward, Tile<BFloat16>::forward},

@@ -19,6 +19,8 @@
 // |                  | transposed, b transposed   |                                                                           |
 // | v8 persistent    | as v7, bf16, m > 128, k    | persistent_kernels.cuh: blocks take tile after tile, pairs share b by     |
 // |                  | not cut                    | multicast, TMA stores c                                                   |
+// | v9 simt tma      | on Hopper, fp32, lines as  | tma_kernels.cuh: TMA fetches for SIMT: all registers are for sums and     |
+// |                  | in v5                      | operands, 8 x 16 elements a thread                                        |
 // From v4 on, k is cut into parts where c is small and a transposed (split.cuh). Sums are fp32 everywhere.
 #include "kernels/common/ptx.h"
 #include "kernels/common/launch.h"
@@ -123,9 +125,11 @@ template <class T>
 MatrixProduct<T> as_product(T* c, const T* a, const T* b, const MatmulParams& p) {
   return {.c = c, .a = a, .b = b, .shape = p, .split = p.transpose_a ? SplitK::by_shape : SplitK::never};
 }
-template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&)>
+template <class T, bool (*kSupports)(const MatrixProduct<T>&), void (*kRun)(Context&, const MatrixProduct<T>&),
+          bool (*kPays)(const MatrixProduct<T>&) = nullptr>
 struct By {
   static bool supports(T* c, const T* a, const T* b, const MatmulParams& p) { return kSupports(as_product(c, a, b, p)); }
+  static bool pays(T* c, const T* a, const T* b, const MatmulParams& p) { return kPays(as_product(c, a, b, p)); }
   static void run(Context& context, T* c, const T* a, const T* b, const MatmulParams& p) { kRun(context, as_product(c, a, b, p)); }
 };
 template <class T>
@@ -136,6 +140,7 @@ using Mma = By<T, supports_mma, mma_product>;
 template <class T>
 using Wgmma = By<T, supports_wgmma, wgmma_product>;
 using Persistent = By<BFloat16, supports_persistent, persistent_product>;
+using SimtTma = By<float, supports_simt_tma, simt_tma_product, simt_tma_pays>;
 
 constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, float>},
@@ -145,6 +150,7 @@ constexpr Rung<MatmulForward<float>> kMatmul[] = {
     {{5, "vectorised"}, Vectorised::supports, Vectorised::run},
     {{6, "mma tf32", true}, Mma<float>::supports, Mma<float>::run},
     {{7, "wgmma tf32", true}, Wgmma<float>::supports, Wgmma<float>::run},
+    {{9, "simt tma"}, SimtTma::supports, SimtTma::run, SimtTma::pays},
 };
 constexpr Rung<MatmulForward<BFloat16>> kMatmulBf16[] = {
     {{1, "naive"}, accepts_all, run_v1_v2<Neighbours::column, BFloat16>},

@@ -66,5 +66,8 @@ void wgmma_product(Context&, const MatrixProduct<float>&);
 void wgmma_product(Context&, const MatrixProduct<BFloat16>&);
 bool supports_persistent(const MatrixProduct<BFloat16>&);  // v8, Hopper
 void persistent_product(Context&, const MatrixProduct<BFloat16>&);
+bool supports_simt_tma(const MatrixProduct<float>&);  // v9, Hopper
+bool simt_tma_pays(const MatrixProduct<float>&);
+void simt_tma_product(Context&, const MatrixProduct<float>&);
 
 }  // namespace graft::GRAFT_GPU

@@ -1,16 +1,17 @@
-// Versions 7 and 8 of matmul and linear on emu, in order and in a random schedule.
+// Versions 7, 8 and 9 of matmul and linear on emu, in order and in a random schedule.
 #include "tests/kernels/matmul_check.h"
 
 using namespace graft;
 
 namespace {
 
+template <class T = BFloat16>
 void check_transposed(int version, const MatmulParams& p, Inputs inputs) {
   for (bool ta : {false, true})
     for (bool tb : {false, true}) {
       MatmulParams q = p;
       q.transpose_a = ta, q.transpose_b = tb;
-      check_matmul<BFloat16>(q, inputs, version);
+      check_matmul<T>(q, inputs, version);
     }
 }
 
@@ -108,4 +109,10 @@ TEST_CASE("wgmma matmul tf32, along k") {
         call<MatmulForward, float>(Op::matmul, Pass::forward, 7, 0, x.data(), x.data(), x.data(), MatmulParams{1, 64, 64, 64});
       }()),
       ConfigError);
+}
+TEST_CASE("simt tma matmul: all transposes, ragged, batched, accumulated, more tiles of k than slots") {
+  check_transposed<float>(9, {2, 72, 136, 104}, Inputs::integers);
+  check_transposed<float>(9, {1, 132, 68, 228, false, false, Write::accumulate}, Inputs::normal);
+  check_matmul<float>({1, 67, 65, 4, false, true}, Inputs::integers, 9);
+  check_matmul<float>({1, 64, 64, 2064, true, false}, Inputs::normal, 9);  // parts of k
 }

@@ -1,0 +1,1 @@
+#include "kernels/matmul/tma_kernels.cuh"
