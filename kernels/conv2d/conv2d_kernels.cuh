@@ -203,13 +203,6 @@ struct Wgmma {
   }
 };
 
-// No GPU has run them yet, and they stand on what only a GPU can say: the lines that an operand of wgmma may begin in (version 9),
-// strides of a tensor map that let pixels overlap (10).
-template <class... A>
-bool never(A...) {
-  return false;
-}
-
 struct Halo {
   using T = BFloat16;
   static bool supports_forward(T* y, float*, const T* x, const T* weight, const T*, const T* residual, const Conv2dParams& p) {
@@ -235,6 +228,11 @@ struct Halo {
     halo_wgrad(context, dweight, gradient, x, p);
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
+  static bool pays_forward(T*, float*, const T*, const T*, const T*, const T*, const Conv2dParams& p) {
+    return pays_halo(p, Pass::forward);
+  }
+  static bool pays_dgrad(T*, const T*, const T*, const T*, const T*, const Conv2dParams& p) { return pays_halo(p, Pass::dgrad); }
+  static bool pays_wgrad(T*, T*, const T*, const T*, const T*, const Conv2dParams& p) { return pays_halo_wgrad(p); }
 };
 
 struct Squares {
@@ -251,6 +249,10 @@ struct Squares {
     space_to_depth_wgrad(context, dweight, gradient, x, p);
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
+  // Half of the 128 filters of a tile are used, and half of the GPU.
+  static bool pays(const Conv2dParams& p) { return p.c_out >= 64 && output_pixels(p) >= 66 * 128; }
+  static bool pays_forward(T*, float*, const T*, const T*, const T*, const T*, const Conv2dParams& p) { return pays(p); }
+  static bool pays_wgrad(T*, T*, const T*, const T*, const T*, const Conv2dParams& p) { return pays(p); }
 };
 
 constexpr Rung<Conv2dForward<float>> kForward[] = {
@@ -273,23 +275,23 @@ constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
     {{7, "wgmma bf16"}, Wgmma::supports_forward, Wgmma::forward, Wgmma::pays_forward},
     {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
-    {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, never},
-    {{10, "space to depth bf16"}, Squares::supports_forward, space_to_depth_forward, never},
+    {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, Halo::pays_forward},
+    {{10, "space to depth bf16"}, Squares::supports_forward, space_to_depth_forward, Squares::pays_forward},
 };
 constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad, Wgmma::pays_dgrad},
     {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
-    {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, never},
+    {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, Halo::pays_dgrad},
 };
 constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
     {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad, Wgmma::pays_wgrad},
     {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
-    {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, never},
-    {{10, "space to depth bf16"}, Squares::supports_wgrad, Squares::wgrad, never},
+    {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, Halo::pays_wgrad},
+    {{10, "space to depth bf16"}, Squares::supports_wgrad, Squares::wgrad, Squares::pays_wgrad},
 };
 
 }  // namespace

@@ -9,6 +9,8 @@ namespace graft::GRAFT_GPU {
 // Whether some tile of the image and what lies around it fits into shared memory; tensors at multiples of 16 bytes.
 bool supports_halo(const Conv2dParams&, Pass forward_or_dgrad);
 bool supports_halo_wgrad(const Conv2dParams&);
+bool pays_halo(const Conv2dParams&, Pass forward_or_dgrad);
+bool pays_halo_wgrad(const Conv2dParams&);
 void halo_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
                   const BFloat16* residual, const Conv2dParams&);
 void halo_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others, const Conv2dParams&);

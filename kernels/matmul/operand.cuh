@@ -96,7 +96,7 @@ struct Product {
   float* partial = nullptr;     // [parts, groups, m, n], where there is more than one part
   float* statistics = nullptr;  // [2, groups n]: mean and variance of the columns of c (statistics.cuh); null for none
   float* tile_sums = nullptr;   // [rows of tiles, 2, groups n]: sums of the values and of their squares
-  T* sums_of_a = nullptr;       // [m]: the sums over k of a (persistent.cuh)
+  float* sums_of_a = nullptr;   // [columns of tiles, m]: the sums over parts of k of a (persistent.cuh)
 
   // v is the sum of c(i, j ..) and becomes what is stored; elements behind n are ignored.
   template <int kWidth>

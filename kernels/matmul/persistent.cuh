@@ -8,7 +8,8 @@
 //                between warps. The bias of a tile is loaded before its products and lies in the registers of a warp. As short
 //                as it can be: all blocks store at the same time, and the tensor cores stand still
 //   sums of a    over k, the bias gradient beside a weight gradient: by two idle warps of the producer, from the tiles of a in the
-//                ring. A pass of its own reads dy again: 50 MB of 8192 x 3072
+//                ring. Each of the tiles beside each other sums its share of k: one that did it alone would be late.
+//                A pass of its own reads dy again: 50 MB of 8192 x 3072
 //   residual     is loaded into those boxes while the tile is multiplied, and read from them by ldmatrix as stmatrix will write
 //   statistics   are summed from those boxes, a lane two columns: values as they are stored. The warps of a tile add theirs up one
 //                after the other in a line of shared memory, which has no room for a line each
@@ -196,13 +197,13 @@ struct SumsOfA {
       for (int e = 0; e < 8; ++e) sum[e] += v[e];
     }
   }
-  __device__ void store(BFloat16* sums, int m, int end) {
+  __device__ void store(float* sums, int m, int end) {
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       sum[e] += __shfl_xor_sync(kFullWarp, sum[e], 8);
       sum[e] += __shfl_xor_sync(kFullWarp, sum[e], 16);
       const int i = m + 64 * half + 8 * chunk + e;
-      if (line == 0 && i < end) sums[i] = from_float<BFloat16>(sum[e]);
+      if (line == 0 && i < end) sums[i] = sum[e];
       sum[e] = 0;
     }
   }
@@ -240,15 +241,18 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int 
     if constexpr (kA == Along::outer)
       if (const int warp = int(threadIdx.x) / 32; p.sums_of_a && warp > 0 && warp <= kSummingWarps) {
         SumsOfA sums{warp - 1};
+        const int across = (p.n + kTileN - 1) / kTileN;
         for (int item = int(blockIdx.x) / 2; item < items; item += stride) {
           const Item at = item_of<kTileN>(item, p.m, p.n, rank);
+          const int column = at.n / kTileN;
+          int next = column;
           for (int step = 0; step < steps; ++step, slot.next()) {
             mbarrier_wait(&s.full[slot.index], slot.parity);
-            if (at.n == 0) sums.add(s.a[slot.index]);
+            if (step == next) sums.add(s.a[slot.index]), next += across;
             __syncwarp();
             if (lane == 0) mbarrier_arrive(&s.empty[slot.index]);
           }
-          if (at.n == 0) sums.store(p.sums_of_a, at.m, p.m);
+          sums.store(p.sums_of_a + int64_t(column) * p.m, at.m, p.m);
         }
       }
   } else {

@@ -2,6 +2,7 @@
 // copied, such of c are stored without TMA, two bytes a lane. A residual comes by TMA too: tiles of 192 columns at most, as with
 // statistics.
 #include "kernels/matmul/persistent.cuh"
+#include "kernels/reduce/vector_columns.cuh"
 
 namespace graft::GRAFT_GPU {
 namespace {
@@ -50,7 +51,15 @@ void persistent_product(Context& context, const MatrixProduct<BFloat16>& p) {
   with_aligned_lines(context, p, [&](const auto& aligned) {
     with_operands(aligned, [&](const auto& product) {
       with_statistics(context, product, kTileM, [&](const auto& q) {
-        with_tile(p.shape, p.residual || p.statistics ? 192 : 256, [&]<int kTileN>() { run_v8<kTileN>(context, q, p.shape); });
+        with_tile(p.shape, p.residual || p.statistics ? 192 : 256, [&]<int kTileN>() {
+          if (!p.sums_of_a) return run_v8<kTileN>(context, q, p.shape);
+          const int64_t columns = ceil_div(q.n, kTileN);
+          const auto sums = device_scratch<float>(context, size_t(columns * q.m));
+          auto r = q;
+          r.sums_of_a = sums.get();
+          run_v8<kTileN>(context, r, p.shape);
+          sum_vector_columns(context, p.sums_of_a, columns, q.m, PlainVector<1, float>{sums.get()});
+        });
       });
     });
   });

@@ -141,8 +141,7 @@ void with_operands(const MatrixProduct<T>& p, F f) {
                        .residual = s.write == Write::accumulate ? p.c : p.residual,
                        .activation = p.activation,
                        .vectors = aligned_16(p.c, p.residual) && s.n % kVector<T> == 0,
-                       .statistics = p.statistics,
-                       .sums_of_a = p.sums_of_a});
+                       .statistics = p.statistics});
   };
   if (s.transpose_a)
     s.transpose_b ? product.template operator()<Along::outer, Along::k>()
