@@ -42,13 +42,16 @@ struct Window {
 
 // weight[c][tap] as floats [tap][c]: what neighbouring threads read are neighbours.
 template <class T>
-__global__ void __launch_bounds__(kThreads) filters_by_tap_v2(float* by_tap, const T* weight, int64_t c, int64_t taps) {
+__global__ void __launch_bounds__(kThreads)
+    filters_by_tap_v2(Previous previous, float* by_tap, const T* weight, int64_t c, int64_t taps) {
+  previous.wait();
   for (int64_t i = global_thread(); i < c * taps; i += global_threads()) by_tap[i] = to_float(weight[i % c * taps + i / c]);
 }
 
 template <class T, Pass kPass, int kKernel, int kStride>
-__global__ void __launch_bounds__(kThreads)
-    depthwise_v2(T* result, const T* source, const float* by_tap, const T* bias, WindowShape s, Activation activation) {
+__global__ void __launch_bounds__(kThreads) depthwise_v2(Previous previous, T* result, const T* source, const float* by_tap,
+                                                         const T* bias, WindowShape s, Activation activation) {
+  previous.wait();
   constexpr int kWidth = kVector<T>;
   using W = Window<kPass, kKernel, kStride>;
   const int lanes = (s.c / kWidth + kLanes - 1) / kLanes, strips = (s.w + s.shift + kStrip * kStrips - 1) / (kStrip * kStrips);
@@ -102,7 +105,8 @@ __global__ void __launch_bounds__(kThreads)
 // the part in turns. partial[part][tap][c].
 template <class T, int kKernel, int kStride>
 __global__ void __launch_bounds__(kThreads)
-    depthwise_wgrad_v2(float* partial, const T* dy, const T* x, WindowShape s, int rows_of_part) {
+    depthwise_wgrad_v2(Previous previous, float* partial, const T* dy, const T* x, WindowShape s, int rows_of_part) {
+  previous.wait();
   constexpr int kWidth = kVector<T>, kSlots = kThreads / kLanes;
   using W = Window<Pass::wgrad, kKernel, kStride>;
   struct Smem {

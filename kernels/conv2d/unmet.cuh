@@ -21,7 +21,8 @@ __host__ __device__ inline bool meets_tap(int64_t i, int64_t taps, const Conv2dP
 
 // A thread goes down the lines of all images, kWidth channels of one column.
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) unmet_pixels_v1(T* dx, const T* others, Conv2dParams p) {
+__global__ void __launch_bounds__(kThreads) unmet_pixels_v1(Previous previous, T* dx, const T* others, Conv2dParams p) {
+  previous.wait();
   const int64_t line = p.w * p.c_in, at = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   if (at >= line) return;
   const bool column = meets_tap(at / p.c_in, p.kw, p);
@@ -42,7 +43,7 @@ void unmet_pixels(Context& context, T* dx, const T* others, const Conv2dParams& 
   constexpr int64_t kLines = 1024;
   const auto with = [&]<int kWidth>() {
     const dim3 grid(unsigned(ceil_div(p.w * p.c_in, kWidth * kThreads)), unsigned(std::min(int64_t{index_32(p.n * p.h)}, kLines)));
-    if (grid.x * grid.y) launch(unmet_pixels_v1<kWidth, T>, grid, dim3(kThreads), 0, context, dx, others, p);
+    if (grid.x > 0 && grid.y > 0) launch(unmet_pixels_v1<kWidth, T>, grid, dim3(kThreads), 0, context, dx, others, p);
   };
   if (p.c_in % kVector<T> == 0 && aligned_16(dx, others)) with.template operator()<kVector<T>>();
   else with.template operator()<1>();

@@ -41,7 +41,8 @@ struct Floats {
 };
 
 template <class F, class Y, class... X>
-__global__ void __launch_bounds__(kThreads) map_v2(Y* y, F f, int64_t n, const X*... x) {
+__global__ void __launch_bounds__(kThreads) map_v2(Previous previous, Y* y, F f, int64_t n, const X*... x) {
+  previous.wait();
   constexpr int kWidth = kMapWidth<Y, X...>;
   const int64_t i = global_thread() * kWidth;
   if (i + kWidth <= n) return map_vector<kWidth>(y + i, f, Floats<kWidth>(x + i)...);
@@ -55,7 +56,7 @@ void map_plain(Context& context, Y* y, F f, int64_t n, const X*... x) {
 }
 template <class F, class Y, class... X>
 void map_vectors(Context& context, Y* y, F f, int64_t n, const X*... x) {
-  void (*const kernel)(Y*, F, int64_t, const X*...) = map_v2<F, Y, X...>;
+  void (*const kernel)(Previous, Y*, F, int64_t, const X*...) = map_v2<F, Y, X...>;
   launch_threads(context, ceil_div(n, kMapWidth<Y, X...>), kernel, y, f, n, x...);
 }
 

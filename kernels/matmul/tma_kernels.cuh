@@ -58,7 +58,7 @@ __device__ void read_line(float (&v)[kCount], const float* line) {
 
 template <class P>
 __global__ void __launch_bounds__(SimtTma::kThreads, 2)
-    product_v9_tma(P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
+    product_v9_tma(Previous previous, P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
 #if defined(GRAFT_SM_90A)
   using S = SimtTma;
   using A = SimtTile<decltype(p.a)::kAlong>;
@@ -69,6 +69,7 @@ __global__ void __launch_bounds__(SimtTma::kThreads, 2)
     fence_mbarrier_init();
   }
   __syncthreads();
+  previous.wait();
   const Corner corner = corner_of_block<S::kTile>(p.m, p.n);
   const int part = int(blockIdx.y), g = int(blockIdx.z);
   const int begin = part * p.k_part, end = min(p.k, begin + p.k_part), steps = (end - begin + S::kDepth - 1) / S::kDepth;

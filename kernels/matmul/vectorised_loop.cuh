@@ -62,7 +62,8 @@ constexpr int kBlocks = kTile == 64 ? 2 : 1;
 #endif
 
 template <class P, int kTile>
-__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(P p) {
+__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(Previous previous, P p) {
+  previous.wait();
   using V = Vectorised<kTile>;
   auto& s = shared<typename V::Smem>();
   const Corner corner = corner_of_block<kTile>(p.m, p.n);

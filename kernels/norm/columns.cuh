@@ -114,7 +114,9 @@ __device__ void load_channels(float (&v)[kWidth], const float* p, const ColumnPl
 // & LeVeque 1979). Neither cancels.
 constexpr int kStatisticsRows = 8;
 template <class T>
-__global__ void __launch_bounds__(kThreads, kColumnBlocks) column_statistics(float* partial, const T* x, ColumnCut cut) {
+__global__ void __launch_bounds__(kThreads, kColumnBlocks)
+    column_statistics(Previous previous, float* partial, const T* x, ColumnCut cut) {
+  previous.wait();
   constexpr int kWidth = kVector<T>;
   auto& s = shared<ColumnSums<kWidth>>();
   ColumnPlace at(cut, kWidth);
@@ -169,7 +171,9 @@ struct Moments {
 // channel of one of four chunks; kMergeAtOnce chunks of a thread are under way together.
 constexpr int kMergeChannels = 8, kMergeThreads = 1024, kMergeAtOnce = 4;
 template <class Store>
-__global__ void __launch_bounds__(kMergeThreads) merge_statistics(const float* partial, ColumnCut cut, Store store) {
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_statistics(Previous previous, const float* partial, ColumnCut cut, Store store) {
+  previous.wait();
   struct Smem {
     float n[kMergeThreads / 32][kMergeChannels], mean[kMergeThreads / 32][kMergeChannels],
         squares[kMergeThreads / 32][kMergeChannels];

@@ -56,7 +56,8 @@ __device__ void store_taps(int32_t* p, const int32_t (&v)[kWidth]) {
 }
 
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) max_pool2d(T* y, int32_t* tap, const T* x, Pool2dParams p) {
+__global__ void __launch_bounds__(kThreads) max_pool2d(Previous previous, T* y, int32_t* tap, const T* x, Pool2dParams p) {
+  previous.wait();
   const int64_t i = global_thread() * kWidth;
   if (i >= p.n * p.oh * p.ow * p.c) return;
   const Place o = place(i, p.oh, p.ow, p.c);
@@ -81,7 +82,9 @@ __global__ void __launch_bounds__(kThreads) max_pool2d(T* y, int32_t* tap, const
 }
 
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) max_pool2d_gradient(T* dx, const T* dy, const int32_t* tap, Pool2dParams p) {
+__global__ void __launch_bounds__(kThreads)
+    max_pool2d_gradient(Previous previous, T* dx, const T* dy, const int32_t* tap, Pool2dParams p) {
+  previous.wait();
   const int64_t i = global_thread() * kWidth;
   if (i >= p.n * p.h * p.w * p.c) return;
   const Place at = place(i, p.h, p.w, p.c);
@@ -103,7 +106,8 @@ __global__ void __launch_bounds__(kThreads) max_pool2d_gradient(T* dx, const T* 
 }
 
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) avg_pool2d(T* y, const T* x, Pool2dParams p) {
+__global__ void __launch_bounds__(kThreads) avg_pool2d(Previous previous, T* y, const T* x, Pool2dParams p) {
+  previous.wait();
   const int64_t i = global_thread() * kWidth;
   if (i >= p.n * p.oh * p.ow * p.c) return;
   const Place o = place(i, p.oh, p.ow, p.c);
@@ -124,7 +128,8 @@ __global__ void __launch_bounds__(kThreads) avg_pool2d(T* y, const T* x, Pool2dP
 }
 
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) avg_pool2d_gradient(T* dx, const T* dy, Pool2dParams p) {
+__global__ void __launch_bounds__(kThreads) avg_pool2d_gradient(Previous previous, T* dx, const T* dy, Pool2dParams p) {
+  previous.wait();
   const int64_t i = global_thread() * kWidth;
   if (i >= p.n * p.h * p.w * p.c) return;
   const Place at = place(i, p.h, p.w, p.c);

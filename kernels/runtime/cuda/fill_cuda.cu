@@ -9,7 +9,8 @@ namespace graft::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) fill_v1(T* to, T value, int64_t n) {
+__global__ void __launch_bounds__(kThreads) fill_v1(Previous previous, T* to, T value, int64_t n) {
+  previous.wait();
   for (int64_t i = global_thread(); i < n; i += global_threads()) to[i] = value;
 }
 
