@@ -7,13 +7,12 @@
 // | v6 mma           | as v5, bf16 units; fp32 by request (tf32)      | the same addresses for cp.async, tensor cores         |
 // | v7 wgmma         | bf16 on Hopper, channels in units of 16 bytes, | wgmma_kernels.cuh: TMA finds the patches; the loop of |
 // |                  | those that are summed in 64s where groups > 1  | matmul does not know that they are none of a matrix   |
-// | v8 persistent    | 1 x 1 with stride 1, as matmul's v8            | nothing new: a product of matrices                    |
+// | v8 persistent    | forward as v7; else 1 x 1 with stride 1        | the loop of matmul's v8: the next tile is under way   |
+// |                  |                                                | while one is stored                                   |
 // | v9 halo          | bf16 on Hopper, larger kernels with stride 1,  | halo_kernels.cuh: a tile of pixels is loaded once for |
-// |                  | no groups; wgrad 3 x 3 (by request only)       | all taps, which are operands of the same memory       |
+// |                  | no groups; wgrad 3 x 3                         | all taps, which are operands of the same memory       |
 // | v10 space to     | bf16 on Hopper, up to 4 channels, stride 2, no | space_to_depth.cuh: squares of pixels as pixels; rows |
-// |     depth        | groups; not dgrad (by request only)            | of taps as taps of an image whose pixels overlap      |
-//
-// v9, v10: emulated only, no GPU has run them yet.
+// |     depth        | groups; not dgrad                              | of taps as taps of an image whose pixels overlap      |
 //
 // In every version a 1 x 1 convolution with stride 1 is a product of matrices; dgrad visits, for each residue of the stride,
 // only the taps that meet it; wgrad cuts k, the output pixels, into parts that are added in order (split.cuh). v5 and v6 fill
@@ -154,8 +153,6 @@ struct Matrices {
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
 };
-using Persistent = Matrices<supports_persistent, persistent_product>;
-
 struct Wgmma {
   using T = BFloat16;
   using Matrix = Matrices<supports_wgmma, wgmma_product>;
@@ -200,6 +197,24 @@ struct Wgmma {
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
     wgmma_wgrad(context, dweight, gradient, x, p);
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
+  }
+};
+
+struct Persistent : Matrices<supports_persistent, persistent_product> {
+  using Matrix = Matrices<supports_persistent, persistent_product>;
+  static bool supports_forward(T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                               const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::supports_forward(y, statistics, x, weight, bias, residual, p);
+    return Wgmma::supports_forward(y, statistics, x, weight, bias, residual, p) &&
+           supports_persistent_patches(p, residual, statistics);
+  }
+  static bool pays_forward(T*, float* statistics, const T*, const T*, const T*, const T* residual, const Conv2dParams& p) {
+    return is_matrix(p) || pays_persistent_patches(p, residual, statistics);
+  }
+  static void forward(Context& context, T* y, float* statistics, const T* x, const T* weight, const T* bias, const T* residual,
+                      const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::forward(context, y, statistics, x, weight, bias, residual, p);
+    persistent_forward(context, y, statistics, x, weight, bias, residual, p);
   }
 };
 
@@ -274,7 +289,7 @@ constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_forward, By<BFloat16, TileLoop>::forward},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_forward, By<BFloat16, MmaLoop>::forward},
     {{7, "wgmma bf16"}, Wgmma::supports_forward, Wgmma::forward, Wgmma::pays_forward},
-    {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward},
+    {{8, "persistent bf16"}, Persistent::supports_forward, Persistent::forward, Persistent::pays_forward},
     {{9, "halo bf16"}, Halo::supports_forward, Halo::forward, Halo::pays_forward},
     {{10, "space to depth bf16"}, Squares::supports_forward, space_to_depth_forward, Squares::pays_forward},
 };

@@ -1,4 +1,4 @@
-// Version 7 of conv2d (wgmma_kernels.cuh), Hopper: convolutions that are no product of matrices as they lie in memory.
+// Versions 7 and 8 of conv2d (wgmma_kernels.cuh), Hopper: convolutions that are no product of matrices as they lie in memory.
 #pragma once
 #include "kernels/common/half.h"
 #include "kernels/common/simt.h"
@@ -12,6 +12,11 @@ bool pays_wgmma(const Conv2dParams&, Pass);
 // statistics: y and residual at multiples of 16 bytes, channels of a group in units of 16.
 void wgmma_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
                    const BFloat16* residual, const Conv2dParams&);
+// Version 8. Not statistics of what a residual or gelu is part of.
+bool supports_persistent_patches(const Conv2dParams&, const BFloat16* residual, const float* statistics);
+bool pays_persistent_patches(const Conv2dParams&, const BFloat16* residual, const float* statistics);
+void persistent_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
+                        const BFloat16* residual, const Conv2dParams&);
 // Leaves out the pixels that no tap meets.
 void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others, const Conv2dParams&);
 void wgmma_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);

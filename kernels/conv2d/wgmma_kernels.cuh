@@ -1,6 +1,6 @@
-// Version 7 of conv2d: the product of matmul on Hopper (kernels/matmul/wgmma_product.cuh), where TMA finds the patches as well. Its
-// im2col mode walks the output pixels from a start on, adds the offset of a tap, and fills with zeros what lies outside of the
-// image: one thread issues one instruction where version 6 has 256 threads work out addresses.
+// Versions 7 and 8 of conv2d: the products of matmul on Hopper (kernels/matmul/wgmma_product.cuh; forward also persistent.cuh),
+// where TMA finds the patches as well. Its im2col mode walks the output pixels from a start on, adds the offset of a tap, and fills
+// with zeros what lies outside of the image: one thread issues one instruction where version 6 has 256 threads work out addresses.
 //
 //   tiles    64 channels of one tap by 128 pixels, or by 64 filters. Channels beyond the last are zeros of TMA too: they meet zeros
 //            of the other operand, and k counts each tap in whole tiles
@@ -11,6 +11,7 @@
 #include "kernels/conv2d/products.cuh"
 #include "kernels/conv2d/space_to_depth.cuh"
 #include "kernels/conv2d/wgmma.h"
+#include "kernels/matmul/persistent.cuh"
 #include "kernels/matmul/wgmma_product.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -108,8 +109,10 @@ bool pays_wgmma(const Conv2dParams& p, Pass pass) {
          2 * parts * p.groups * ceil_div(m, kTileM) * ceil_div(n, kTileN7) >= kWave;
 }
 
-void wgmma_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
-                   const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
+// run(product)
+template <class Run>
+static void with_forward_product(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                                 const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p, Run run) {
   Conv2dParams q = p;
   q.c_in = in_units(p.c_in);
   const int64_t taps = p.c_out * p.kh * p.kw;
@@ -120,7 +123,41 @@ void wgmma_forward(Context& context, BFloat16* y, float* statistics, const BFloa
   }
   auto product = forward_product(y, statistics, x, weight, bias, residual, q);
   product.a.s.c = int(p.c_in);
-  run_v7(context, product, SplitK::never);
+  run(product);
+}
+void wgmma_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                   const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
+  with_forward_product(context, y, statistics, x, weight, bias, residual, p,
+                       [&](const auto& product) { run_v7(context, product, SplitK::never); });
+}
+
+namespace {
+bool statistics_fit(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
+  return !statistics || !(residual || p.activation == Activation::gelu);
+}
+// Version 7 in the units of rounds_cost(): 20 for each round of its blocks, which fill their ring and store while nothing is
+// multiplied. (12 rounds of 4 steps: 75 us on an H200, one of 72: 27 us.)
+bool persistent_is_faster(const MatmulParams& s, int largest) {
+  const int64_t blocks = s.batch * ceil_div(s.m, kTileM) * ceil_div(s.n, kTileN7);
+  return least_cost(s, largest) < double(ceil_div(blocks, 2 * kPairs) * (ceil_div(s.k, kUnit) + 20));
+}
+template <class P>
+void run_persistent(Context& context, const P& product) {
+  with_statistics(context, product, kTileM, [&](const auto& p) { run_v8(context, p); });
+}
+}  // namespace
+
+bool supports_persistent_patches(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
+  return supports_wgmma(p, Pass::forward) && output_pixels(p) > kTileM && statistics_fit(p, residual, statistics);
+}
+bool pays_persistent_patches(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
+  const MatmulParams s{p.groups, output_pixels(p), p.c_out / p.groups, p.kh * p.kw * in_units(p.c_in / p.groups)};
+  return pays_wgmma(p, Pass::forward) && persistent_is_faster(s, largest_tile(residual, statistics));
+}
+void persistent_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
+                        const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
+  with_forward_product(context, y, statistics, x, weight, bias, residual, p,
+                       [&](const auto& product) { run_persistent(context, product); });
 }
 void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
                  const Conv2dParams& p) {
@@ -142,7 +179,7 @@ void wgmma_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const 
   if (q.c_in != p.c_in) resize_channels<BFloat16>(context, dweight, wide_dweight.get(), taps, p.c_in, q.c_in);
 }
 
-// Version 10: version 7 on squares of pixels.
+// Version 10: versions 7 and 8 on squares of pixels.
 bool supports_space_to_depth(const Conv2dParams& p, Pass pass) {
   return pass != Pass::dgrad && SpaceToDepth::supports(p) && output_pixels(p) > 0 &&
          supports_wgmma(SpaceToDepth(p).folded(kTapElements), pass);
@@ -169,7 +206,9 @@ void space_to_depth_forward(Context& context, BFloat16* y, float* statistics, co
     auto product =
         forward_product(y, statistics, squares, static_cast<const BFloat16*>(filters), bias, residual, s.folded(kTapElements));
     overlap(product.a.s);
-    run_v7(context, product, SplitK::never);
+    if (statistics_fit(p, residual, statistics) && persistent_is_faster(shape_of(product), largest_tile(residual, statistics)))
+      run_persistent(context, product);
+    else run_v7(context, product, SplitK::never);
   });
 }
 void space_to_depth_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {

@@ -1,5 +1,4 @@
-// The kernel of version 8 of matmul and linear, on Hopper: wgmma_loop.cuh in 132 blocks that take tile after tile. How tiles come
-// and go is its user's (Maps).
+// Version 8 of matmul, linear and conv2d, on Hopper: wgmma_loop.cuh in 132 blocks that take tile after tile.
 //
 //   persistent   the producer loads the next tile while the consumers finish this one
 //   cluster      two blocks, one above the other, share columns: each loads half of the tile of b, and TMA sends it to both, so
@@ -236,7 +235,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
           uint64_t* const full = &s.full[slot.index];
           mbarrier_wait(&s.empty[slot.index], slot.parity ^ 1);  // in both blocks
           mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
-          maps.load_a(s.a[slot.index], full, at.m, step * kDepth, at.g);
+          maps.load_a(p.a, s.a[slot.index], full, at.m, step * kDepth, at.g);
           maps.load_b(s.b[slot.index], full, at.n, step * kDepth, at.g, rank);
         }
       }
@@ -309,11 +308,10 @@ inline double rounds_cost(const MatmulParams& s, int tile) {
   return double(ceil_div(items_of(s, tile), kPairs)) * (steps * tile / 128 + (tile == 256 ? 9 : 3 + 2 * tile / 128));
 }
 
-template <int kTileN, class P, class Maps>
-void run_persistent(Context& context, const P& p, const MatmulParams& shape, const Maps& maps) {
-  const int64_t items = items_of(shape, kTileN);
-  launch_cluster(product_persistent<P, kTileN, Maps>, dim3(unsigned(2 * std::min<int64_t>(items, multiprocessors() / 2))), dim3(2),
-                 dim3(kWgmmaThreads), aligned_shared_bytes<PersistentShared<kTileN>>, context, p, index_32(items), maps);
+// What a residual, or statistics, leaves room for.
+inline int largest_tile(const void* residual, const void* statistics) { return residual || statistics ? kLargestSummed : 256; }
+inline double least_cost(const MatmulParams& s, int largest) {
+  return std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, largest)});
 }
 
 // f.operator()<columns of a tile>(), the number that takes the least time.
@@ -334,7 +332,7 @@ inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
   if (!fits_wgmma(p) || s.m <= kTileM || (p.statistics && (p.residual || p.activation == Activation::gelu))) return false;
   const Parts parts = parts_of_k(s.batch, s.m, s.n, s.k, kPerLine<BFloat16>, p.split);
-  return parts.count == 1 || std::min({rounds_cost(s, 128), rounds_cost(s, 192), rounds_cost(s, 256)}) <= parts.cost;
+  return parts.count == 1 || least_cost(s, 256) <= parts.cost;
 }
 
 // The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.
@@ -360,6 +358,57 @@ TensorMap half_map(const Operand& o, int outers, int k, int groups) {
                                 {2 * o.line, 2 * o.group},
                                 {kLength, kAlongK ? kTileN / 2 : kLength / 2, 1},
                                 Swizzle::b128});
+}
+
+// Tiles of a by load_tile(), of b and c as lines in memory; lines of c that TMA does not take are stored without it, two bytes a
+// lane.
+template <class A, class B, int kTileN>
+struct TileMaps {
+  TensorMap a, b, c, residual;
+  // Of a linear layer, and of the input gradient of a convolution, where the boxes of a warp hold its part of a tile.
+  static constexpr bool kResidual = A::kAlong == Along::k && kBoxesOf<kTileN> == kTileN / 64;
+
+  __device__ void load_a(const A& of, BFloat16* tile, uint64_t* full, int m, int k, int g) const {
+    load_tile<kTileM>(of, tile, m, k, g, a, full);
+  }
+  __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
+    load_half<B::kAlong, kTileN>(tile, n, k, g, rank, [&](BFloat16* to, auto... at) { tma_load_multicast(to, b, full, 3, at...); });
+  }
+  template <class P>
+  __device__ bool stores(const P& p) const {
+    return p.vectors;
+  }
+  __device__ void store(const BFloat16* box, int n, int m, int slice, int g) const { tma_store(c, box, n, m + 16 * slice, g); }
+  __device__ void load_residual(BFloat16* box, uint64_t* full, int n, int m, int slice, int g) const {
+    tma_load(box, residual, full, n, m + 16 * slice, g);
+  }
+  static __device__ int row(int m, int slice, int i) { return m + 16 * slice + i; }
+};
+
+template <class P>
+MatmulParams shape_of(const P& p) {
+  return {p.groups, p.m, p.n, p.k};
+}
+
+template <int kTileN, class P>
+void run_v8(Context& context, const P& p) {
+  using Maps = TileMaps<decltype(p.a), decltype(p.b), kTileN>;
+  const auto like_c = [&](const BFloat16* x) {
+    return p.vectors && x
+               ? tensor_map(TiledTensor{
+                     x, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
+               : TensorMap{};
+  };
+  const Maps maps{operand_map<kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups), like_c(p.c),
+                  like_c(Maps::kResidual ? p.residual : nullptr)};
+  const int64_t items = items_of(shape_of(p), kTileN);
+  launch_cluster(product_persistent<P, kTileN, Maps>, dim3(unsigned(2 * std::min<int64_t>(items, multiprocessors() / 2))), dim3(2),
+                 dim3(kWgmmaThreads), aligned_shared_bytes<PersistentShared<kTileN>>, context, p, index_32(items), maps);
+}
+// In the tiles that take the least time.
+template <class P>
+void run_v8(Context& context, const P& p) {
+  with_tile(shape_of(p), largest_tile(p.residual, p.statistics), [&]<int kTileN>() { run_v8<kTileN>(context, p); });
 }
 
 }  // namespace
