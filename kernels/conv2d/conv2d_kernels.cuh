@@ -7,7 +7,7 @@
 // | v6 mma           | as v5, bf16 units; fp32 by request (tf32)      | the same addresses for cp.async, tensor cores         |
 // | v7 wgmma         | bf16 on Hopper, channels in units of 16 bytes, | wgmma_kernels.cuh: TMA finds the patches; the loop of |
 // |                  | those that are summed in 64s where groups > 1  | matmul does not know that they are none of a matrix   |
-// | v8 persistent    | forward as v7; else 1 x 1 with stride 1        | the loop of matmul's v8: the next tile is under way   |
+// | v8 persistent    | as v7                                          | the loop of matmul's v8: the next tile is under way   |
 // |                  |                                                | while one is stored                                   |
 // | v9 halo          | bf16 on Hopper, larger kernels with stride 1,  | halo_kernels.cuh: a tile of pixels is loaded once for |
 // |                  | no groups; wgrad 3 x 3                         | all taps, which are operands of the same memory       |
@@ -186,16 +186,18 @@ struct Wgmma {
     if (is_matrix(p)) return Matrix::forward(context, y, statistics, x, weight, bias, residual, p);
     wgmma_forward(context, y, statistics, x, weight, bias, residual, p);
   }
+  template <void (*kRun)(Context&, T*, const T*, const T*, const T*, const Conv2dParams&) = wgmma_dgrad>
   static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
     if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, others, p);
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
     unmet_pixels(context, dx, others, p);
-    wgmma_dgrad(context, dx, gradient, weight, others, p);
+    kRun(context, dx, gradient, weight, others, p);
   }
+  template <void (*kRun)(Context&, T*, const T*, const T*, const Conv2dParams&) = wgmma_wgrad>
   static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
     if (is_matrix(p)) return Matrix::wgrad(context, dweight, dbias, dy, x, y, p);
     const Gradient<T> gradient(context, p.activation, dy, y, output_pixels(p) * p.c_out);
-    wgmma_wgrad(context, dweight, gradient, x, p);
+    kRun(context, dweight, gradient, x, p);
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
 };
@@ -215,6 +217,27 @@ struct Persistent : Matrices<supports_persistent, persistent_product> {
                       const Conv2dParams& p) {
     if (is_matrix(p)) return Matrix::forward(context, y, statistics, x, weight, bias, residual, p);
     persistent_forward(context, y, statistics, x, weight, bias, residual, p);
+  }
+  static bool supports_dgrad(T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
+    return is_matrix(p) ? Matrix::supports_dgrad(dx, dy, weight, y, others, p)
+                        : Wgmma::supports_dgrad(dx, dy, weight, y, others, p);
+  }
+  static bool pays_dgrad(T*, const T*, const T*, const T*, const T* others, const Conv2dParams& p) {
+    return is_matrix(p) || pays_persistent_dgrad(p, others);
+  }
+  static void dgrad(Context& context, T* dx, const T* dy, const T* weight, const T* y, const T* others, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::dgrad(context, dx, dy, weight, y, others, p);
+    Wgmma::dgrad<persistent_dgrad>(context, dx, dy, weight, y, others, p);
+  }
+  static bool supports_wgrad(T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    return is_matrix(p) ? Matrix::supports_wgrad(dweight, dbias, dy, x, y, p) : Wgmma::supports_wgrad(dweight, dbias, dy, x, y, p);
+  }
+  static bool pays_wgrad(T*, T*, const T*, const T*, const T*, const Conv2dParams& p) {
+    return is_matrix(p) || pays_persistent_wgrad(p);
+  }
+  static void wgrad(Context& context, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const Conv2dParams& p) {
+    if (is_matrix(p)) return Matrix::wgrad(context, dweight, dbias, dy, x, y, p);
+    Wgmma::wgrad<persistent_wgrad>(context, dweight, dbias, dy, x, y, p);
   }
 };
 
@@ -296,15 +319,15 @@ constexpr Rung<Conv2dForward<BFloat16>> kForwardBf16[] = {
 constexpr Rung<Conv2dDgrad<BFloat16>> kDgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_dgrad, By<BFloat16, TileLoop>::dgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_dgrad, By<BFloat16, MmaLoop>::dgrad},
-    {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad, Wgmma::pays_dgrad},
-    {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad},
+    {{7, "wgmma bf16"}, Wgmma::supports_dgrad, Wgmma::dgrad<>, Wgmma::pays_dgrad},
+    {{8, "persistent bf16"}, Persistent::supports_dgrad, Persistent::dgrad, Persistent::pays_dgrad},
     {{9, "halo bf16"}, Halo::supports_dgrad, Halo::dgrad, Halo::pays_dgrad},
 };
 constexpr Rung<Conv2dWgrad<BFloat16>> kWgradBf16[] = {
     {{1, "register tile"}, By<BFloat16, TileLoop>::supports_wgrad, By<BFloat16, TileLoop>::wgrad},
     {{6, "mma bf16"}, By<BFloat16, MmaLoop>::supports_wgrad, By<BFloat16, MmaLoop>::wgrad},
-    {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad, Wgmma::pays_wgrad},
-    {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad},
+    {{7, "wgmma bf16"}, Wgmma::supports_wgrad, Wgmma::wgrad<>, Wgmma::pays_wgrad},
+    {{8, "persistent bf16"}, Persistent::supports_wgrad, Persistent::wgrad, Persistent::pays_wgrad},
     {{9, "halo bf16"}, Halo::supports_wgrad, Halo::wgrad, Halo::pays_wgrad},
     {{10, "space to depth bf16"}, Squares::supports_wgrad, Squares::wgrad, Squares::pays_wgrad},
 };

@@ -17,6 +17,11 @@ bool supports_persistent_patches(const Conv2dParams&, const BFloat16* residual, 
 bool pays_persistent_patches(const Conv2dParams&, const BFloat16* residual, const float* statistics);
 void persistent_forward(Context&, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight, const BFloat16* bias,
                         const BFloat16* residual, const Conv2dParams&);
+bool pays_persistent_dgrad(const Conv2dParams&, const BFloat16* others);  // accepts what version 7 does
+void persistent_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                      const Conv2dParams&);       // as wgmma_dgrad
+bool pays_persistent_wgrad(const Conv2dParams&);  // accepts what version 7 does
+void persistent_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);
 // Leaves out the pixels that no tap meets.
 void wgmma_dgrad(Context&, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others, const Conv2dParams&);
 void wgmma_wgrad(Context&, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams&);

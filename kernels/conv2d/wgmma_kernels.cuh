@@ -1,4 +1,4 @@
-// Versions 7 and 8 of conv2d: the products of matmul on Hopper (kernels/matmul/wgmma_product.cuh; forward also persistent.cuh),
+// Versions 7 and 8 of conv2d: the products of matmul on Hopper (kernels/matmul/wgmma_product.cuh, persistent.cuh),
 // where TMA finds the patches as well. Its im2col mode walks the output pixels from a start on, adds the offset of a tap, and fills
 // with zeros what lies outside of the image: one thread issues one instruction where version 6 has 256 threads work out addresses.
 //
@@ -58,15 +58,18 @@ __device__ void load_tile(const Patches<BFloat16, kTaps>& o, BFloat16* tile, int
   }
 }
 
-template <int kRows>
-TensorMap operand_map(const Filters<BFloat16>& o, int outers, int, int) {
+TensorMap filters_map(const Filters<BFloat16>& o, int outers, int filters) {
   return tensor_map(TiledTensor{.data = o.x,
                                 .dtype = DType::bf16,
                                 .rank = 4,
                                 .size = {outers, o.tap_columns.divisor(), o.tap_rows, o.filters},
                                 .stride = {2 * int64_t{o.column}, 2 * int64_t{o.row}, 2 * int64_t{o.filter}},
-                                .box = {kUnit, 1, 1, kUnit},
+                                .box = {kUnit, 1, 1, filters},
                                 .swizzle = Swizzle::b128});
+}
+template <int kRows>
+TensorMap operand_map(const Filters<BFloat16>& o, int outers, int, int) {
+  return filters_map(o, outers, kUnit);
 }
 template <int kRows>
 __device__ void load_tile(const Filters<BFloat16>& o, BFloat16* tile, int outer, int k, int g, const TensorMap& map,
@@ -76,6 +79,33 @@ __device__ void load_tile(const Filters<BFloat16>& o, BFloat16* tile, int outer,
   for (int i = 0; i < kRows / kUnit; ++i)
     tma_load(tile + i * kUnit * kUnit, map, full, outer + kUnit * i, o.tap_columns.remainder(tap), o.tap_columns.quotient(tap),
              filter);
+}
+
+// Each block loads all of it: TMA could send patches to both, in an instruction that nothing else here needs.
+template <int kTileN>
+TensorMap half_map(const Patches<BFloat16, Along::outer>& o, int outers, int k, int groups) {
+  return operand_map<kTileN>(o, outers, k, groups);
+}
+template <int kTileN>
+__device__ void load_half(const Patches<BFloat16, Along::outer>& o, BFloat16* tile, int n, int k, int g, int, const TensorMap& map,
+                          uint64_t* full) {
+  load_tile<kTileN>(o, tile, n, k, g, map, full);
+}
+template <int kTileN>
+TensorMap half_map(const Filters<BFloat16>& o, int outers, int, int) {
+  return filters_map(o, outers, kUnit / 2);
+}
+template <int kTileN>
+__device__ void load_half(const Filters<BFloat16>& o, BFloat16* tile, int n, int k, int g, int rank, const TensorMap& map,
+                          uint64_t* full) {
+  const int tap = o.channels.quotient(k), filter = o.channels.remainder(k) + g * o.channels.divisor() + rank * kUnit / 2;
+#pragma unroll
+  for (int i = 0; i < kTileN / kUnit; ++i)
+    tma_load_multicast(tile + (i * kUnit + rank * kUnit / 2) * kUnit, map, full, 3, n + kUnit * i, o.tap_columns.remainder(tap),
+                       o.tap_columns.quotient(tap), filter);
+}
+std::optional<Rows> as_lines(const PixelRows& rows) {
+  return rows.step == 1 ? std::optional(Rows{rows.group, rows.c}) : std::nullopt;
 }
 
 int64_t in_units(int64_t channels) { return ceil_div(channels, kUnit) * kUnit; }
@@ -137,9 +167,9 @@ bool statistics_fit(const Conv2dParams& p, const BFloat16* residual, const float
 }
 // Version 7 in the units of rounds_cost(): 20 for each round of its blocks, which fill their ring and store while nothing is
 // multiplied. (12 rounds of 4 steps: 75 us on an H200, one of 72: 27 us.)
-bool persistent_is_faster(const MatmulParams& s, int largest) {
+double cost_of_wgmma(const MatmulParams& s) {
   const int64_t blocks = s.batch * ceil_div(s.m, kTileM) * ceil_div(s.n, kTileN7);
-  return least_cost(s, largest) < double(ceil_div(blocks, 2 * kPairs) * (ceil_div(s.k, kUnit) + 20));
+  return double(ceil_div(blocks, 2 * kPairs) * (ceil_div(s.k, kUnit) + 20));
 }
 template <class P>
 void run_persistent(Context& context, const P& product) {
@@ -152,31 +182,66 @@ bool supports_persistent_patches(const Conv2dParams& p, const BFloat16* residual
 }
 bool pays_persistent_patches(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
   const MatmulParams s{p.groups, output_pixels(p), p.c_out / p.groups, p.kh * p.kw * in_units(p.c_in / p.groups)};
-  return pays_wgmma(p, Pass::forward) && persistent_is_faster(s, largest_tile(residual, statistics));
+  return pays_wgmma(p, Pass::forward) && least_cost(s, largest_tile(residual, statistics)) < cost_of_wgmma(s);
 }
 void persistent_forward(Context& context, BFloat16* y, float* statistics, const BFloat16* x, const BFloat16* weight,
                         const BFloat16* bias, const BFloat16* residual, const Conv2dParams& p) {
   with_forward_product(context, y, statistics, x, weight, bias, residual, p,
                        [&](const auto& product) { run_persistent(context, product); });
 }
-void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
-                 const Conv2dParams& p) {
+// run(product) for each residue of the stride
+template <class Run>
+static void with_dgrad_products(BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                                const Conv2dParams& p, Run run) {
   Conv2dParams q = p;
   q.c_out = in_units(p.c_out);
   for_each_dgrad_product(dx, dy, weight, others, q, [&](auto product) {
     product.a.s.c = product.b.filters = int(p.c_out);
-    run_v7(context, product, SplitK::never);
+    run(product);
   });
 }
-void wgmma_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {
+void wgmma_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                 const Conv2dParams& p) {
+  with_dgrad_products(dx, dy, weight, others, p, [&](const auto& product) { run_v7(context, product, SplitK::never); });
+}
+
+bool pays_persistent_dgrad(const Conv2dParams& p, const BFloat16* others) {
+  if (!pays_wgmma(p, Pass::dgrad)) return false;
+  double cost = 0, cost_of_v7 = 0;
+  const BFloat16* const none = nullptr;
+  with_dgrad_products(nullptr, none, none, none, p, [&](const auto& product) {
+    cost += least_cost(shape_of(product), largest_tile(others, nullptr)), cost_of_v7 += cost_of_wgmma(shape_of(product));
+  });
+  return cost < cost_of_v7;
+}
+void persistent_dgrad(Context& context, BFloat16* dx, const BFloat16* dy, const BFloat16* weight, const BFloat16* others,
+                      const Conv2dParams& p) {
+  with_dgrad_products(dx, dy, weight, others, p, [&](const auto& product) { run_v8(context, product); });
+}
+// run(product)
+template <class Run>
+static void with_wgrad_product(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p,
+                               Run run) {
   Conv2dParams q = p;
   q.c_in = in_units(p.c_in);
   const int64_t taps = p.c_out * p.kh * p.kw;
   const auto wide_dweight = device_scratch<BFloat16>(context, size_t(q.c_in == p.c_in ? 0 : taps * q.c_in));
   auto product = wgrad_product(q.c_in == p.c_in ? dweight : wide_dweight.get(), dy, x, q);
   product.b.s.c = int(p.c_in);
-  run_v7(context, product, SplitK::by_shape);
+  run(product);
   if (q.c_in != p.c_in) resize_channels<BFloat16>(context, dweight, wide_dweight.get(), taps, p.c_in, q.c_in);
+}
+void wgmma_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {
+  with_wgrad_product(context, dweight, dy, x, p, [&](const auto& product) { run_v7(context, product, SplitK::by_shape); });
+}
+
+bool pays_persistent_wgrad(const Conv2dParams& p) {
+  const MatmulParams s{p.groups, p.c_out / p.groups, p.kh * p.kw * in_units(p.c_in / p.groups), output_pixels(p)};
+  return pays_wgmma(p, Pass::wgrad) && s.m > kTileM &&
+         least_cost(s, 256) < parts_of_k(s.batch, s.m, s.n, s.k, kUnit, SplitK::by_shape).cost;
+}
+void persistent_wgrad(Context& context, BFloat16* dweight, const BFloat16* dy, const BFloat16* x, const Conv2dParams& p) {
+  with_wgrad_product(context, dweight, dy, x, p, [&](const auto& product) { run_v8(context, product); });
 }
 
 // Version 10: versions 7 and 8 on squares of pixels.
@@ -206,7 +271,8 @@ void space_to_depth_forward(Context& context, BFloat16* y, float* statistics, co
     auto product =
         forward_product(y, statistics, squares, static_cast<const BFloat16*>(filters), bias, residual, s.folded(kTapElements));
     overlap(product.a.s);
-    if (statistics_fit(p, residual, statistics) && persistent_is_faster(shape_of(product), largest_tile(residual, statistics)))
+    if (statistics_fit(p, residual, statistics) &&
+        least_cost(shape_of(product), largest_tile(residual, statistics)) < cost_of_wgmma(shape_of(product)))
       run_persistent(context, product);
     else run_v7(context, product, SplitK::never);
   });

@@ -15,6 +15,8 @@
 //   tile         128 x 128, 192 or 256, as the last round of tiles fills the GPU best
 //   order        tiles that run together cover eight rows of tiles: b stays in L2
 #pragma once
+#include <optional>
+
 #include "kernels/matmul/aligned.cuh"
 #include "kernels/matmul/wgmma_loop.cuh"
 
@@ -107,13 +109,17 @@ struct TileBias {
   }
 };
 
+// Whether rows of c are always lines in memory.
+template <class P>
+constexpr bool kLines = std::is_same_v<decltype(P::row), Rows>;
+
 // The epilogues, cheap ones first: each is code of its own, since the sums must be unrolled.
 enum class Finish { none, bias_relu, bias_residual, any };
 
-// by_tma: the residual of a tile comes into the boxes that its warps store it from while the tile is multiplied.
+// into_boxes: the residual of a tile comes into the boxes that its warps store it from while the tile is multiplied.
 template <class P>
-__device__ Finish finish_of(const P& p, bool by_tma) {
-  if (p.residual && p.activation == Activation::none && by_tma) return Finish::bias_residual;
+__device__ Finish finish_of(const P& p, bool into_boxes) {
+  if (p.residual && p.activation == Activation::none && into_boxes) return Finish::bias_residual;
   if (p.residual || p.activation == Activation::gelu) return Finish::any;
   return p.bias || p.activation == Activation::relu ? Finish::bias_relu : Finish::none;
 }
@@ -123,7 +129,7 @@ template <Finish kFinish, int kTileN, class P, class Maps>
 __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxesOf<kTileN>][16 * 64], float (&sum)[kTileN / 2],
                            const TileBias<kTileN>& bias, ColumnLine* lines, const Item& at, int slice, int lane, int parity) {
   const int g = at.g, n0 = at.n;
-  const bool by_tma = maps.stores(p);
+  const bool by_tma = maps.by_tma;
   constexpr int kBoxes = kBoxesOf<kTileN>;
   const float floor = p.activation == Activation::relu ? 0 : -INFINITY;
   P without_bias = p;
@@ -167,6 +173,11 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
         maps.store(out, n, at.m, slice, g);
         tma_store_commit();
       }
+    } else if (!kLines<P> && p.vectors) {  // rows that TMA does not find
+#pragma unroll
+      for (int row = lane / 8; row < 16; row += 4)
+        if (const int m = Maps::row(at.m, slice, row), column = n + lane % 8 * 8; m < p.m && column < p.n)
+          *reinterpret_cast<uint4*>(p.c + p.row(g, m) + column) = load_packed(out + row * 64 + (lane % 8 ^ row % 8) * 8);
     } else {  // lines that TMA does not take: neighbours by neighbouring lanes
 #pragma unroll 4
       for (int row = 0; row < 16; ++row) {
@@ -179,6 +190,21 @@ __device__ void store_tile(const P& p, const Maps& maps, BFloat16 (&boxes)[kBoxe
     if constexpr (kTileN <= kLargestSummed && (kFinish == Finish::none || kFinish == Finish::bias_relu))
       if (p.tile_sums) lines[box].template add<Maps>(p, out, at, n, slice, lane, parity);
   }
+}
+
+// Starts to copy the residual of a warp's rows into its boxes, where TMA does not find them.
+template <class Maps, class P, int kBoxes>
+__device__ void copy_residual(const P& p, BFloat16 (&boxes)[kBoxes][16 * 64], const Item& at, int slice, int lane) {
+  __syncwarp();  // the boxes are read
+#pragma unroll 1
+  for (int row = lane / 8; row < 16; row += 4) {
+    const int m = Maps::row(at.m, slice, row), column = at.n + lane % 8 * 8;
+    const BFloat16* const from = p.residual + (m < p.m ? p.row(at.g, m) : 0) + column;
+#pragma unroll
+    for (int box = 0; box < kBoxes; ++box)
+      if (m < p.m && column + 64 * box < p.n) copy_async_16(boxes[box] + row * 64 + (lane % 8 ^ row % 8) * 8, from + 64 * box);
+  }
+  copy_async_commit();
 }
 
 // Warp `half` of two that add up tiles of a, whose lines lie along m: lane (chunk, line) eight neighbours of every fourth line.
@@ -236,7 +262,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
           mbarrier_wait(&s.empty[slot.index], slot.parity ^ 1);  // in both blocks
           mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
           maps.load_a(p.a, s.a[slot.index], full, at.m, step * kDepth, at.g);
-          maps.load_b(s.b[slot.index], full, at.n, step * kDepth, at.g, rank);
+          maps.load_b(p.b, s.b[slot.index], full, at.n, step * kDepth, at.g, rank);
         }
       }
     if constexpr (kA == Along::outer)
@@ -268,7 +294,9 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       const int slice = 4 * consumer + warp;
       auto& boxes = s.out[slice];
       if constexpr (Maps::kResidual) {
-        if (finish == Finish::bias_residual && lane == 0) {
+        if (!kLines<P> && finish == Finish::bias_residual && !maps.by_tma) {
+          copy_residual<Maps>(p, boxes, at, slice, lane);
+        } else if (finish == Finish::bias_residual && lane == 0) {
           tma_store_wait_read<0>();
           mbarrier_arrive_expect(&s.residual[slice], int(sizeof(boxes)));
           for (int box = 0; box < kTileN / 64; ++box)
@@ -288,11 +316,12 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       else if (!Maps::kResidual || finish == Finish::any) store.template operator()<Finish::any>();
       if constexpr (Maps::kResidual)
         if (finish == Finish::bias_residual) {
-          mbarrier_wait(&s.residual[slice], parity);
+          if (kLines<P> || maps.by_tma) mbarrier_wait(&s.residual[slice], parity);
+          else copy_async_wait<0>(), __syncwarp();
           store.template operator()<Finish::bias_residual>();
         }
     }
-    if (lane == 0 && maps.stores(p)) tma_store_wait_read<0>();
+    if (lane == 0 && maps.by_tma) tma_store_wait_read<0>();
   }
   __syncwarp();    // the first thread of the producer comes late
   cluster_sync();  // the other block's arrivals and copies come here until its end
@@ -335,21 +364,23 @@ inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   return parts.count == 1 || least_cost(s, 256) <= parts.cost;
 }
 
-// The half of a tile of b that block `rank` loads: half of its columns where lines run along k, else half of its lines.
-template <Along kAlong, int kTileN, class Load>
-__device__ void load_half(BFloat16* tile, int n, int k, int g, int rank, Load load) {
+// The half of a tile of b that block `rank` loads, for both: half of its columns where lines run along k, else half of its lines.
+template <int kTileN, Along kAlong>
+__device__ void load_half(const Lines<BFloat16, kAlong>&, BFloat16* tile, int n, int k, int g, int rank, const TensorMap& map,
+                          uint64_t* full) {
   constexpr int kLength = kPerLine<BFloat16>, kHalf = kTileN / 2;
   if constexpr (kAlong == Along::k) {
-    load(tile + rank * kHalf * kLength, k, n + rank * kHalf, g);
+    tma_load_multicast(tile + rank * kHalf * kLength, map, full, 3, k, n + rank * kHalf, g);
   } else {
 #pragma unroll
     for (int i = 0; i < kTileN / kLength; ++i)
-      load(tile + (i * kLength + rank * kLength / 2) * kLength, n + kLength * i, k + rank * kLength / 2, g);
+      tma_load_multicast(tile + (i * kLength + rank * kLength / 2) * kLength, map, full, 3, n + kLength * i, k + rank * kLength / 2,
+                         g);
   }
 }
-template <int kTileN, class Operand>
-TensorMap half_map(const Operand& o, int outers, int k, int groups) {
-  constexpr bool kAlongK = Operand::kAlong == Along::k;
+template <int kTileN, Along kAlong>
+TensorMap half_map(const Lines<BFloat16, kAlong>& o, int outers, int k, int groups) {
+  constexpr bool kAlongK = kAlong == Along::k;
   constexpr int kLength = kPerLine<BFloat16>;
   return tensor_map(TiledTensor{o.x,
                                 DType::bf16,
@@ -365,18 +396,15 @@ TensorMap half_map(const Operand& o, int outers, int k, int groups) {
 template <class A, class B, int kTileN>
 struct TileMaps {
   TensorMap a, b, c, residual;
+  bool by_tma;  // c and residual: else by threads
   // Of a linear layer, and of the input gradient of a convolution, where the boxes of a warp hold its part of a tile.
   static constexpr bool kResidual = A::kAlong == Along::k && kBoxesOf<kTileN> == kTileN / 64;
 
   __device__ void load_a(const A& of, BFloat16* tile, uint64_t* full, int m, int k, int g) const {
     load_tile<kTileM>(of, tile, m, k, g, a, full);
   }
-  __device__ void load_b(BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
-    load_half<B::kAlong, kTileN>(tile, n, k, g, rank, [&](BFloat16* to, auto... at) { tma_load_multicast(to, b, full, 3, at...); });
-  }
-  template <class P>
-  __device__ bool stores(const P& p) const {
-    return p.vectors;
+  __device__ void load_b(const B& of, BFloat16* tile, uint64_t* full, int n, int k, int g, int rank) const {
+    load_half<kTileN>(of, tile, n, k, g, rank, b, full);
   }
   __device__ void store(const BFloat16* box, int n, int m, int slice, int g) const { tma_store(c, box, n, m + 16 * slice, g); }
   __device__ void load_residual(BFloat16* box, uint64_t* full, int n, int m, int slice, int g) const {
@@ -390,17 +418,22 @@ MatmulParams shape_of(const P& p) {
   return {p.groups, p.m, p.n, p.k};
 }
 
+// Rows of c as lines, where they are.
+inline std::optional<Rows> as_lines(const Rows& rows) { return rows; }
+
 template <int kTileN, class P>
 void run_v8(Context& context, const P& p) {
   using Maps = TileMaps<decltype(p.a), decltype(p.b), kTileN>;
+  const std::optional<Rows> rows = as_lines(p.row);
+  const bool by_tma = p.vectors && rows.has_value();
   const auto like_c = [&](const BFloat16* x) {
-    return p.vectors && x
+    return by_tma && x
                ? tensor_map(TiledTensor{
-                     x, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * p.row.line, 2 * p.row.group}, {64, 16, 1}, Swizzle::b128})
+                     x, DType::bf16, 3, {p.n, p.m, p.groups}, {2 * rows->line, 2 * rows->group}, {64, 16, 1}, Swizzle::b128})
                : TensorMap{};
   };
   const Maps maps{operand_map<kTileM>(p.a, p.m, p.k, p.groups), half_map<kTileN>(p.b, p.n, p.k, p.groups), like_c(p.c),
-                  like_c(Maps::kResidual ? p.residual : nullptr)};
+                  like_c(Maps::kResidual ? p.residual : nullptr), by_tma};
   const int64_t items = items_of(shape_of(p), kTileN);
   launch_cluster(product_persistent<P, kTileN, Maps>, dim3(unsigned(2 * std::min<int64_t>(items, multiprocessors() / 2))), dim3(2),
                  dim3(kWgmmaThreads), aligned_shared_bytes<PersistentShared<kTileN>>, context, p, index_32(items), maps);
