@@ -164,6 +164,7 @@ __global__ void __launch_bounds__(kThreads) avg_pool2d(Previous previous, T* y, 
   const T* const image = x + o.n * p.h.divisor() * p.w.divisor() * p.c.divisor() + o.c;
   float sum[kWidth] = {};
   for (I h = rows.begin; h < rows.end; ++h)
+#pragma unroll 2
     for (I w = columns.begin; w < columns.end; ++w) {
       float v[kWidth];
       load<kWidth>(v, image + (h * p.w.divisor() + w) * p.c.divisor());
