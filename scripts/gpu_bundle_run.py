@@ -183,6 +183,7 @@ activation|--suite|resnet50/train|--dtype|bf16|--cache|cold
 max_pool2d|--suite|resnet50/train|--dtype|bf16|--cache|cold
 embedding|--suite|gpt2/train|--dtype|bf16|--cache|cold
 conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=1x1 stride=1|--cache|hot
+conv2d|--suite|resnet50/train|--dtype|bf16|--shape|stride=2|--cache|hot
 cross_entropy|--suite|gpt2/train|--dtype|bf16|--cache|cold
 """.strip().splitlines()]
 
@@ -238,7 +239,7 @@ def steps(limit):
     return not failed, f"{len(results)} models" + ("; " + "; ".join(failed) if failed else "")
 
 
-STEPS = [("kernels", kernels, 100), ("study", study, 40), ("benchmark", benchmark, 150), ("steps", steps, 150), ("sanitizer", sanitizer, 90)]
+STEPS = [("kernels", kernels, 100), ("study", study, 40), ("benchmark", benchmark, 180), ("steps", steps, 150), ("sanitizer", sanitizer, 90)]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [name for name, _, _ in STEPS]
