@@ -1,9 +1,12 @@
-// What most SIMT kernels launch with: one-dimensional grids of at most kThreads threads a block, and scratch memory that
-// kernels may touch.
+// What most SIMT kernels launch with: one-dimensional grids of at most kThreads threads a block, scratch memory that kernels may
+// touch, and what the device is: device_is_hopper(), multiprocessors().
 #pragma once
 #include "kernels/common/simt.h"
 #if defined(__CUDACC__)
+#include "kernels/runtime/cuda/capability.h"
 #include "kernels/runtime/cuda/scratch.h"
+#else
+#include "kernels/runtime/emu/hopper.h"
 #endif
 
 namespace graft::GRAFT_GPU {

@@ -4,6 +4,9 @@
 //                         it), in vectors where the row has whole ones; accepts all
 //           v2 registers  the row stays in the registers of a warp or a block (kernels/common/rows.cuh): one read, one write.
 //                         Classes in units of 16 bytes, up to 32,768, no padding. 8 bytes a logit in f32, 4 in bf16
+//           v3 ahead      rows too long for that, two of which fit into shared memory (113 KB each on Hopper): a block a
+//                         multiprocessor copies its next row while it works on one, each thread what it will read itself. As v2
+//                         one read, one write
 // backward  v1            returns at once where dloss is 1; dloss stays in the memory of the device, so nobody waits for it
 #include "kernels/common/registry.h"
 #include "kernels/common/rows.cuh"
@@ -87,6 +90,60 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 }
 
 template <class T>
+__global__ void __launch_bounds__(kMostRowThreads)
+    cross_entropy_inplace_v3(Previous previous, float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows,
+                             Smoothing q) {
+  previous.wait();
+  constexpr int kWidth = kVector<T>;
+  struct Smem {
+    WarpSums<1> max;
+    WarpSums<2> sums;
+  };
+  auto& smem = shared<Smem>();
+  T* const buffers = reinterpret_cast<T*>(dynamic_shared<uint4>());  // of two rows
+  const int classes = int(p.classes), line = int(p.classes + p.padding);
+  const auto each_vector = [&](auto f) {
+    for (int c = int(threadIdx.x) * kWidth; c < line; c += kMostRowThreads * kWidth) f(c);
+  };
+  const auto copy = [&](int64_t r, T* to) {
+    if (r < p.n) each_vector([&](int c) { copy_async_16(to + c, x + r * line + c); });
+    copy_async_commit();
+  };
+  copy(blockIdx.x, buffers);
+  int turn = 0;
+  for (int64_t r = blockIdx.x; r < p.n; r += gridDim.x, turn ^= 1) {
+    const T* const row = buffers + turn * line;
+    const int label = labels[r] >= 0 && labels[r] < classes ? int(labels[r]) : -1;
+    copy(r + gridDim.x, buffers + (turn ^ 1) * line);
+    copy_async_wait<1>();
+    RowSums sums;
+    float at_label = NAN;
+    bool mine = label < 0 && threadIdx.x == 0;  // whether this thread tells the loss
+    each_vector([&](int c) {
+      float v[1][kWidth];
+      load<kWidth>(v[0], row + c);
+      if (label >= c && label < c + kWidth) mine = true, at_label = to_float(row[label]);
+      if (c + kWidth <= classes) return sums.add<T>(v);
+      for (int j = 0; c + j < classes; ++j) {
+        const float last[1][1] = {{to_float(row[c + j])}};
+        sums.add<T>(last);
+      }
+    });
+    sums = sums.of_block(smem.max, smem.sums);
+    if (mine) row_loss[r] = row_loss_of(sums, at_label, q);
+    const float share = 1.0f / rows, scale = share / sums.exponentials, elsewhere = q(false) * share, there = q(true) * share;
+    each_vector([&](int c) {
+      float v[kWidth];
+      load<kWidth>(v, row + c);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j)
+        v[j] = c + j < classes ? exp_of<T>(v[j] - sums.max) * scale - (c + j == label ? there : elsewhere) : 0;
+      store<kWidth>(x + r * line + c, v);
+    });
+  }
+}
+
+template <class T>
 __global__ void __launch_bounds__(kThreads) scale_gradient(Previous previous, T* dx, const float* dloss, int64_t n) {
   previous.wait();
   const float factor = *dloss;
@@ -113,11 +170,28 @@ struct Forward {
     });
     sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
   }
+  static size_t bytes_v3(const CrossEntropyParams& p) { return size_t(2 * p.line()) * sizeof(T); }
+  static bool supports_v3(float*, T* x, const int64_t*, const CrossEntropyParams& p) {
+    constexpr size_t kMost = 224 << 10;  // beside what is static
+    return aligned_16(x) && p.line() % kVector<T> == 0 && bytes_v3(p) <= kMost && device_is_hopper();
+  }
+  // A vector at least for each thread.
+  static bool pays_v3(float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    return p.classes >= kMostRowThreads * kVector<T> && !supports_v2(loss, x, labels, p);
+  }
+  static void v3(Context& context, float* loss, T* x, const int64_t* labels, const CrossEntropyParams& p) {
+    const auto rows = device_scratch<float>(context, size_t(p.n));
+    if (p.n > 0)
+      launch(cross_entropy_inplace_v3<T>, dim3(unsigned(std::min<int64_t>(p.n, multiprocessors()))), kMostRowThreads, bytes_v3(p),
+             context, rows.get(), x, labels, p, float(p.n), Smoothing(p));
+    sum_rows(context, 1, p.n, ValueTerm{rows.get()}, StoreMean{loss, float(p.n)});
+  }
 };
 template <class T>
 constexpr Rung<CrossEntropyInplaceForward<T>> kForward[] = {
     {{1, "block"}, accepts_all, Forward<T>::v1},
     {{2, "registers"}, Forward<T>::supports_v2, Forward<T>::v2},
+    {{3, "ahead"}, Forward<T>::supports_v3, Forward<T>::v3, Forward<T>::pays_v3},
 };
 
 }  // namespace

@@ -63,6 +63,8 @@ GRAFT_CASES(cross_entropy_inplace) {
                                      {1, 4104},
                                      {1, 32768},
                                      {1, 32776},
+                                     {9, 8193, 7},
+                                     {5, 4090, 6},
                                      {2, 1025},
                                      {70001, 2}})
     for (double smoothing : {0.0, 0.1}) {
