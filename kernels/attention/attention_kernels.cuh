@@ -90,9 +90,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 }
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    attention_statistics_vectors(Previous previous, RowStatistics* out, const T* dy, const T* y, const float* lse,
-                                 AttentionParams p, int lanes) {
-  previous.wait();
+    attention_statistics_vectors(RowStatistics* out, const T* dy, const T* y, const float* lse, AttentionParams p, int lanes) {
   const unsigned heads = unsigned(p.heads), padded = unsigned(padded_queries(p)), thread = blockIdx.x * kThreads + threadIdx.x;
   const unsigned at = thread / unsigned(lanes), lane = thread % unsigned(lanes), h = at % heads, i = at / heads % padded;
   const int64_t b = at / heads / padded, row = b * p.heads + h;

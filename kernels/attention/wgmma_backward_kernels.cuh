@@ -64,8 +64,7 @@ struct OwnTile {
 
 template <int kDim, Rows kRows>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
-    attention_backward_v4(Previous previous, Backward<BFloat16, kRows> in, WorkOrder order,
-                          const __grid_constant__ BackwardMaps maps) {
+    attention_backward_v4(Backward<BFloat16, kRows> in, WorkOrder order, const __grid_constant__ BackwardMaps maps) {
 #if defined(GRAFT_SM_90A)
   using Sizes = BackwardSizes<kDim, kRows>;
   constexpr bool kKeys = Sizes::kKeys;
@@ -84,7 +83,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     fence_mbarrier_init();
   }
   __syncthreads();
-  previous.wait();
 
   const int warpgroup = warpgroup_index();
   if (warpgroup == kConsumers) {  // the producer

@@ -47,7 +47,7 @@ struct QueryTile {
 
 template <int kDim>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
-    attention_forward_v4(Previous previous, ForwardProblem<BFloat16> in, WorkOrder order, const __grid_constant__ TensorMap map_q,
+    attention_forward_v4(ForwardProblem<BFloat16> in, WorkOrder order, const __grid_constant__ TensorMap map_q,
                          const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v) {
 #if defined(GRAFT_SM_90A)
   constexpr int kBoxes = kDim / kBoxFeatures, kTileBytes = kDim * kKeys * 2;
@@ -65,7 +65,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     fence_mbarrier_init();
   }
   __syncthreads();
-  previous.wait();
 
   unsigned slot = 0;
   const int warpgroup = warpgroup_index();

@@ -23,7 +23,6 @@
 //                                          take apart; no instruction
 //   recomputed(x)                          x, which the compiler cannot know to be the same in the next round of a loop: what is
 //                                          made of it is made again there, and takes no registers in between; no instruction
-//   prefetch_l2(p)                         the 128 bytes around p, in global memory, are brought into L2: a hint
 //   exp2_fast(x)                           2^x within 2 units of 2^-23, denormal results are zeros
 #pragma once
 #include "kernels/common/half.h"
@@ -51,7 +50,6 @@ __device__ inline void copy_async_16(void* shared, const void* global, bool insi
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(inside ? 16 : 0)
                : "memory");
 }
-__device__ inline void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
 __device__ inline void copy_async_wait() {

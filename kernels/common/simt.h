@@ -16,10 +16,6 @@
 //   GRAFT_KERNEL(row_sum, forward, GRAFT_GPU, float, RowSumForward);
 //   }
 //
-// A kernel whose first parameter is a Previous, which launch() gives it, starts while the kernels before it in the stream are
-// still ending (sm_90: programmatic dependent launch, CUDA C++ Programming Guide). Each of its threads calls previous.wait()
-// before it touches global memory; emu checks that. What is ready before then, mbarriers say, costs nothing.
-//
 // in <op>_kernels.cuh; <op>_cuda.cu and <op>_emu.cpp each only include that file.
 #pragma once
 #include <cstdint>

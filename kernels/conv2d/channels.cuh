@@ -12,8 +12,7 @@ namespace {
 // to[rows, to_channels] from from[rows, from_channels], whichever is longer: cut or filled with zeros.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    resize_channels_v1(Previous previous, T* to, const T* from, int64_t rows, int64_t to_channels, int64_t from_channels) {
-  previous.wait();
+    resize_channels_v1(T* to, const T* from, int64_t rows, int64_t to_channels, int64_t from_channels) {
   for (int64_t i = global_thread(); i < rows * to_channels; i += global_threads()) {
     const int64_t row = i / to_channels, channel = i % to_channels;
     to[i] = channel < from_channels ? from[row * from_channels + channel] : from_float<T>(0);

@@ -42,16 +42,13 @@ struct Window {
 
 // weight[c][tap] as floats [tap][c]: what neighbouring threads read are neighbours.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    filters_by_tap_v2(Previous previous, float* by_tap, const T* weight, int64_t c, int64_t taps) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) filters_by_tap_v2(float* by_tap, const T* weight, int64_t c, int64_t taps) {
   for (int64_t i = global_thread(); i < c * taps; i += global_threads()) by_tap[i] = to_float(weight[i % c * taps + i / c]);
 }
 
 template <class T, Pass kPass, int kKernel, int kStride>
-__global__ void __launch_bounds__(kThreads) depthwise_v2(Previous previous, T* result, const T* source, const float* by_tap,
-                                                         const T* bias, WindowShape s, Activation activation) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads)
+    depthwise_v2(T* result, const T* source, const float* by_tap, const T* bias, WindowShape s, Activation activation) {
   constexpr int kWidth = kVector<T>;
   using W = Window<kPass, kKernel, kStride>;
   const int lanes = (s.c / kWidth + kLanes - 1) / kLanes, strips = (s.w + s.shift + kStrip * kStrips - 1) / (kStrip * kStrips);
@@ -105,8 +102,7 @@ __global__ void __launch_bounds__(kThreads) depthwise_v2(Previous previous, T* r
 // the part in turns. partial[part][tap][c].
 template <class T, int kKernel, int kStride>
 __global__ void __launch_bounds__(kThreads)
-    depthwise_wgrad_v2(Previous previous, float* partial, const T* dy, const T* x, WindowShape s, int rows_of_part) {
-  previous.wait();
+    depthwise_wgrad_v2(float* partial, const T* dy, const T* x, WindowShape s, int rows_of_part) {
   constexpr int kWidth = kVector<T>, kSlots = kThreads / kLanes;
   using W = Window<Pass::wgrad, kKernel, kStride>;
   struct Smem {

@@ -139,7 +139,7 @@ __device__ void store_positions(const HaloProduct& p, BFloat16* result, float (&
 }
 
 template <Split kSplit, int kPositions, Major kFilters>
-__global__ void __launch_bounds__(kWgmmaThreads, 1) conv2d_v9_halo(Previous previous, const __grid_constant__ HaloProduct p) {
+__global__ void __launch_bounds__(kWgmmaThreads, 1) conv2d_v9_halo(const __grid_constant__ HaloProduct p) {
 #if defined(GRAFT_SM_90A)
   using Shared = HaloShared<kSplit, kPositions>;
   constexpr bool kShare = kSplit == Split::filters;  // a tile and the ring of filters
@@ -160,7 +160,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) conv2d_v9_halo(Previous prev
   }
   if constexpr (kShare) cluster_sync();
   else __syncthreads();
-  previous.wait();
   if (warpgroup == 0) {
     registers_decrease<40>();
     if (threadIdx.x == 0) {  // images: two slots in turn, which in Split::pixels are a consumer's own

@@ -41,7 +41,7 @@ __device__ inline void clear_lines(BFloat16* tile, int first, int end) {
 }
 
 // A block of filters and channels along x, a part of the tiles along y.
-__global__ void __launch_bounds__(kWgradThreads, 1) conv2d_wgrad_v9_halo(Previous previous, const __grid_constant__ HaloWgrad p) {
+__global__ void __launch_bounds__(kWgradThreads, 1) conv2d_wgrad_v9_halo(const __grid_constant__ HaloWgrad p) {
 #if defined(GRAFT_SM_90A)
   auto& s = aligned_shared<HaloWgradShared>();
   const int blocks = (p.filters + kUnit - 1) / kUnit, warpgroup = warpgroup_index();
@@ -57,7 +57,6 @@ __global__ void __launch_bounds__(kWgradThreads, 1) conv2d_wgrad_v9_halo(Previou
   }
   fence_async();
   __syncthreads();
-  previous.wait();
   Slot<kSlots> slot;
   if (warpgroup == 0) {
     registers_decrease<40>();

@@ -38,8 +38,7 @@ struct SpaceToDepth {
 };
 
 // Half a square, a row of two pixels, a thread. What lies outside of the image is zero.
-__global__ void __launch_bounds__(kThreads) fold_pixels_v10(Previous previous, BFloat16* to, const BFloat16* x, SpaceToDepth s) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) fold_pixels_v10(BFloat16* to, const BFloat16* x, SpaceToDepth s) {
   const Conv2dParams& p = s.p;
   for (int64_t i = global_thread(); i < 2 * s.squares(); i += global_threads()) {
     const int half = int(i % 2), square = int(i / 2), line = square / s.columns, n = line / s.rows;
@@ -66,14 +65,10 @@ __device__ void each_filter_element(const SpaceToDepth& s, F f) {
     f(there ? ((line / s.tap_rows * p.kh + kh) * p.kw + kw) * p.c_in + c : -1, i);
   }
 }
-__global__ void __launch_bounds__(kThreads)
-    fold_filters_v10(Previous previous, BFloat16* to, const BFloat16* weight, SpaceToDepth s) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) fold_filters_v10(BFloat16* to, const BFloat16* weight, SpaceToDepth s) {
   each_filter_element(s, [&](int64_t from, int64_t i) { to[i] = from < 0 ? from_float<BFloat16>(0) : weight[from]; });
 }
-__global__ void __launch_bounds__(kThreads)
-    unfold_filters_v10(Previous previous, BFloat16* weight, const BFloat16* from, SpaceToDepth s) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) unfold_filters_v10(BFloat16* weight, const BFloat16* from, SpaceToDepth s) {
   each_filter_element(s, [&](int64_t to, int64_t i) {
     if (to >= 0) weight[to] = from[i];
   });

@@ -21,8 +21,7 @@ __host__ __device__ inline bool meets_tap(int64_t i, int64_t taps, const Conv2dP
 
 // A thread goes down the lines of all images, kWidth channels of one column.
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) unmet_pixels_v1(Previous previous, T* dx, const T* others, Conv2dParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) unmet_pixels_v1(T* dx, const T* others, Conv2dParams p) {
   const int64_t line = p.w * p.c_in, at = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   if (at >= line) return;
   const bool column = meets_tap(at / p.c_in, p.kw, p);

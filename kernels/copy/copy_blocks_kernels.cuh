@@ -13,8 +13,7 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) copy_blocks_v1_v2(Previous previous, T* y, const T* x, CopyBlocksParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) copy_blocks_v1_v2(T* y, const T* x, CopyBlocksParams p) {
   const int64_t i = global_thread();
   if (i >= p.count * p.block) return;
   const int64_t c = i / p.block, at = i % p.block;

@@ -66,8 +66,7 @@ struct PermuteTiles {
   }
 };
 template <class T>
-__global__ void __launch_bounds__(kThreads) permute_v2(Previous previous, T* y, const T* x, PermuteTiles tiles) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) permute_v2(T* y, const T* x, PermuteTiles tiles) {
   struct Smem {
     T v[kTile][kTile + 2 / int(sizeof(T) / 2)];  // one word more: neither side hits one bank twice
   };

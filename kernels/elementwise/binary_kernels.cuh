@@ -55,9 +55,7 @@ __device__ void load_or_repeat(float (&v)[kWidth], const T* p, bool repeated) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    binary_v2(Previous previous, T* y, const T* a, const T* b, Apply f, BinaryAxes axes, int64_t n) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) binary_v2(T* y, const T* a, const T* b, Apply f, BinaryAxes axes, int64_t n) {
   constexpr int kWidth = kVector<T>;
   const int64_t i = global_thread() * kWidth;
   if (i >= n) return;

@@ -28,8 +28,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    dropout_v2(Previous previous, T* y, const T* x, Philox stream, uint32_t threshold, float scale, int64_t n) {
-  previous.wait();
+    dropout_v2(T* y, const T* x, Philox stream, uint32_t threshold, float scale, int64_t n) {
   constexpr int kWidth = kVector<T>;
   const int64_t i = global_thread() * kWidth;
   if (i >= n) return;

@@ -41,8 +41,7 @@ struct Floats {
 };
 
 template <class F, class Y, class... X>
-__global__ void __launch_bounds__(kThreads) map_v2(Previous previous, Y* y, F f, int64_t n, const X*... x) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) map_v2(Y* y, F f, int64_t n, const X*... x) {
   constexpr int kWidth = kMapWidth<Y, X...>;
   const int64_t i = global_thread() * kWidth;
   if (i + kWidth <= n) return map_vector<kWidth>(y + i, f, Floats<kWidth>(x + i)...);
@@ -56,7 +55,7 @@ void map_plain(Context& context, Y* y, F f, int64_t n, const X*... x) {
 }
 template <class F, class Y, class... X>
 void map_vectors(Context& context, Y* y, F f, int64_t n, const X*... x) {
-  void (*const kernel)(Previous, Y*, F, int64_t, const X*...) = map_v2<F, Y, X...>;
+  void (*const kernel)(Y*, F, int64_t, const X*...) = map_v2<F, Y, X...>;
   launch_threads(context, ceil_div(n, kMapWidth<Y, X...>), kernel, y, f, n, x...);
 }
 

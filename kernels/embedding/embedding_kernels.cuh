@@ -20,9 +20,7 @@ namespace graft::GRAFT_GPU {
 namespace {
 
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads)
-    embedding_v1_v2(Previous previous, T* y, const T* weight, const int64_t* ids, EmbeddingParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) embedding_v1_v2(T* y, const T* weight, const int64_t* ids, EmbeddingParams p) {
   const int64_t i = global_thread() * kWidth;
   if (i >= p.n * p.features) return;
   const int64_t id = ids[i / p.features];
@@ -54,16 +52,14 @@ struct alignas(8) Places {
 
 // No place has an id, and no id a gradient.
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) clear(Previous previous, T* dweight, Places* places, EmbeddingParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) clear(T* dweight, Places* places, EmbeddingParams p) {
   const float zero[kWidth] = {};
   for (int64_t i = global_thread(); i < p.vocabulary; i += global_threads()) places[i] = {int(p.n), 0};
   for (int64_t i = global_thread() * kWidth; i < p.vocabulary * p.features; i += global_threads() * kWidth)
     store<kWidth>(dweight + i, zero);
 }
 
-__global__ void __launch_bounds__(kThreads) find_places(Previous previous, Places* places, const int64_t* ids, EmbeddingParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) find_places(Places* places, const int64_t* ids, EmbeddingParams p) {
   const int64_t i = global_thread();
   if (i >= p.n || ids[i] < 0 || ids[i] >= p.vocabulary) return;
   atomicMin(&places[ids[i]].first, int(i));
@@ -74,8 +70,7 @@ __global__ void __launch_bounds__(kThreads) find_places(Previous previous, Place
 constexpr int kRowThreads = 128, kPlacesAtOnce = 4;
 template <int kWidth, class T>
 __global__ void __launch_bounds__(kRowThreads)
-    embedding_backward_v2(Previous previous, T* dweight, const T* dy, const int64_t* ids, const Places* places, EmbeddingParams p) {
-  previous.wait();
+    embedding_backward_v2(T* dweight, const T* dy, const int64_t* ids, const Places* places, EmbeddingParams p) {
   struct Smem {
     int place[kRowThreads], matches[kRowThreads / 32];
   };

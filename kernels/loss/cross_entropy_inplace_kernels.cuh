@@ -25,9 +25,7 @@ inline int row_threads(int64_t classes) { return classes > int64_t{1} << 14 ? kM
 
 template <class T>
 __global__ void __launch_bounds__(kMostRowThreads)
-    cross_entropy_inplace_v1(Previous previous, float* row_loss, T* x, const int64_t* labels, int64_t classes, int64_t line,
-                             float rows, Smoothing q) {
-  previous.wait();
+    cross_entropy_inplace_v1(float* row_loss, T* x, const int64_t* labels, int64_t classes, int64_t line, float rows, Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
@@ -51,9 +49,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
 
 template <class Team, int kValuesOfThread, class T>
 __global__ void __launch_bounds__(Team::kSize* Team::kRows)
-    cross_entropy_inplace_v2(Previous previous, float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows,
-                             Smoothing q) {
-  previous.wait();
+    cross_entropy_inplace_v2(float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows, Smoothing q) {
   const int64_t r = Team::row();
   if (r >= p.n) return;
   using Row = RowRegisters<Team, T, kValuesOfThread>;
@@ -91,9 +87,7 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 
 template <class T>
 __global__ void __launch_bounds__(kMostRowThreads)
-    cross_entropy_inplace_v3(Previous previous, float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows,
-                             Smoothing q) {
-  previous.wait();
+    cross_entropy_inplace_v3(float* row_loss, T* x, const int64_t* labels, CrossEntropyParams p, float rows, Smoothing q) {
   constexpr int kWidth = kVector<T>;
   struct Smem {
     WarpSums<1> max;
@@ -144,8 +138,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) scale_gradient(Previous previous, T* dx, const float* dloss, int64_t n) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) scale_gradient(T* dx, const float* dloss, int64_t n) {
   const float factor = *dloss;
   if (factor == 1.0f) return;
   for (int64_t i = global_thread(); i < n; i += global_threads()) dx[i] = from_float<T>(to_float(dx[i]) * factor);

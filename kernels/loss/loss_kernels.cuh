@@ -22,9 +22,8 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v1(Previous previous, float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes,
-                          int64_t line, Smoothing q) {
-  previous.wait();
+    cross_entropy_rows_v1(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, int64_t line,
+                          Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
@@ -46,9 +45,8 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_rows_v2(Previous previous, float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes,
-                          int64_t line, Smoothing q) {
-  previous.wait();
+    cross_entropy_rows_v2(float* row_loss, float* normaliser, const T* x, const int64_t* labels, int64_t classes, int64_t line,
+                          Smoothing q) {
   struct Smem {
     WarpSums<1> max;
     WarpSums<2> sums;
@@ -63,9 +61,8 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_backward_v1(Previous previous, T* dx, const float* dloss, const T* x, const float* normaliser,
-                              const int64_t* labels, int64_t n, int64_t classes, int64_t line, Smoothing q) {
-  previous.wait();
+    cross_entropy_backward_v1(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
+                              int64_t classes, int64_t line, Smoothing q) {
   const int64_t i = global_thread();
   if (i >= n * line) return;
   const int64_t row = i / line, c = i % line;
@@ -76,9 +73,8 @@ __global__ void __launch_bounds__(kThreads)
 // dx at the label is written once more at the end, so that nobody compares columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_backward_v2(Previous previous, T* dx, const float* dloss, const T* x, const float* normaliser,
-                              const int64_t* labels, int64_t n, int64_t classes, int64_t line, Smoothing q) {
-  previous.wait();
+    cross_entropy_backward_v2(T* dx, const float* dloss, const T* x, const float* normaliser, const int64_t* labels, int64_t n,
+                              int64_t classes, int64_t line, Smoothing q) {
   const int64_t row = blockIdx.x, label = labels[row];
   const float max = normaliser[2 * row], log_sum = normaliser[2 * row + 1], factor = *dloss / float(n);
   x += row * line, dx += row * line;
@@ -114,7 +110,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 struct Forward {
-  using Kernel = void(Previous, float*, float*, const T*, const int64_t*, int64_t, int64_t, Smoothing);
+  using Kernel = void(float*, float*, const T*, const int64_t*, int64_t, int64_t, Smoothing);
   static void run(Context& context, Kernel* kernel, int threads, float* loss, float* normaliser, const T* x, const int64_t* labels,
                   const CrossEntropyParams& p) {
     if (kHostMemory) check_labels("cross_entropy", labels, p.n, p.classes);

@@ -10,9 +10,7 @@ namespace {
 
 // to[i, 0 .. padded) = from[i, 0 .. line) and zeros; padded in units of 16 bytes, 16 of them a thread.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    align_lines_v1(Previous previous, T* to, const T* from, int64_t lines, int line, int padded) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) align_lines_v1(T* to, const T* from, int64_t lines, int line, int padded) {
   constexpr int kWidth = kVector<T>;
   const int per_line = padded / kWidth;
   for (int64_t at = global_thread(); at < lines * per_line; at += global_threads()) {

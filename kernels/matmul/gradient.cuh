@@ -12,8 +12,7 @@ namespace {
 
 // dy counts where y > 0 or y is NaN.
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) relu_gradient_v1(Previous previous, T* masked, const T* dy, const T* y, int64_t n) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) relu_gradient_v1(T* masked, const T* dy, const T* y, int64_t n) {
   for (int64_t i = global_thread() * kWidth; i < n; i += global_threads() * kWidth) {
     float g[kWidth], at[kWidth];
     load(g, dy + i);

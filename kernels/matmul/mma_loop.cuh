@@ -86,8 +86,7 @@ __device__ void multiply(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uin
 }
 
 template <class P, int kTile>
-__global__ void __launch_bounds__(2 * kTile, kTile == 64 ? 2 : 1) product_v6_mma(Previous previous, P p) {
-  previous.wait();
+__global__ void __launch_bounds__(2 * kTile, kTile == 64 ? 2 : 1) product_v6_mma(P p) {
   using T = typename P::Element;
   using M = Mma<T, kTile>;
   using ChunksA = Chunks<decltype(p.a), kTile, M::kDepth, M::kChunk, M::kThreads>;

@@ -235,8 +235,7 @@ struct SumsOfA {
 };
 
 template <class P, int kTileN, class Maps>
-__global__ void __launch_bounds__(kWgmmaThreads, 1)
-    product_persistent(Previous previous, P p, int items, const __grid_constant__ Maps maps) {
+__global__ void __launch_bounds__(kWgmmaThreads, 1) product_persistent(P p, int items, const __grid_constant__ Maps maps) {
 #if defined(GRAFT_SM_90A)
   constexpr Along kA = decltype(p.a)::kAlong, kB = decltype(p.b)::kAlong;
   constexpr int kDepth = kPerLine<BFloat16>, kSlots = kSlotsOf<kTileN>;
@@ -250,7 +249,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     }
   init_ring(s, 2 * kConsumerWarps + (p.sums_of_a ? kSummingWarps : 0));
   cluster_sync();
-  previous.wait();
   Slot<kSlots> slot;
   if (warpgroup == 0) {
     registers_decrease<56>();

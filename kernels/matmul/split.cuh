@@ -56,8 +56,7 @@ Cut cut_of(const P& p, int depth, SplitK split, int largest = 128) {
 
 // A vector of c a thread along x; the threads along y share its parts, four of which are under way in a thread.
 template <class P>
-__global__ void __launch_bounds__(kThreads) sum_parts_v1(Previous previous, P p, int parts) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) sum_parts_v1(P p, int parts) {
   constexpr int kWidth = kVector<typename P::Element>, kAtOnce = 4;
   struct Smem {
     float sum[kThreads][kWidth];
@@ -108,8 +107,8 @@ void with_statistics(Context& context, P p, int tile, Run run) {
 }
 
 // A tile along x, a part of k along y, a group along z.
-template <class Kernel, class P>
-void launch_product(Context& context, Kernel kernel, int threads, size_t shared_bytes, P p, const Cut& cut) {
+template <class P>
+void launch_product(Context& context, void (*kernel)(P), int threads, size_t shared_bytes, P p, const Cut& cut) {
   if (p.groups == 0 || p.m == 0 || p.n == 0) return;
   const dim3 grid(unsigned(ceil_div(p.m, cut.tile) * ceil_div(p.n, cut.tile)), unsigned(cut.parts),
                   unsigned(p.groups < kMaxGroups ? p.groups : kMaxGroups));

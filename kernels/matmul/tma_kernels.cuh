@@ -4,8 +4,8 @@
 //               products (version 5: 4 serve 64)
 //   banks       a warp scheduler reads a register of each of two banks a cycle; a product needs its sum and, where one operand is
 //               that of the product before, the other. The compiler keeps them apart where neighbours of a load are neighbours
-//               along m (n) and registers are left. (Four k of a line at a time, loaded further ahead, with 255 registers: 42
-//               TFLOP/s on an H200, cuBLAS 49. Dispatch stalls, says Nsight Compute.)
+//               along m (n) and registers are left. (46.8 TFLOP/s on an H200, cuBLAS 49.5; before, with 42, it was
+//               dispatch stalls, said Nsight Compute.)
 //   tiles       so all tiles lie with lines along m (n) in the end: those that come along k are transposed in shared memory, by
 //               each thread a line, while the tile before is multiplied
 //   ring        four slots of 128 by 16 of a and of b, in two blocks of 128 threads on a multiprocessor
@@ -58,7 +58,7 @@ __device__ void read_line(float (&v)[kCount], const float* line) {
 
 template <class P>
 __global__ void __launch_bounds__(SimtTma::kThreads, 2)
-    product_v9_tma(Previous previous, P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
+    product_v9_tma(P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
 #if defined(GRAFT_SM_90A)
   using S = SimtTma;
   using A = SimtTile<decltype(p.a)::kAlong>;
@@ -69,7 +69,6 @@ __global__ void __launch_bounds__(SimtTma::kThreads, 2)
     fence_mbarrier_init();
   }
   __syncthreads();
-  previous.wait();
   const Corner corner = corner_of_block<S::kTile>(p.m, p.n);
   const int part = int(blockIdx.y), g = int(blockIdx.z);
   const int begin = part * p.k_part, end = min(p.k, begin + p.k_part), steps = (end - begin + S::kDepth - 1) / S::kDepth;
@@ -182,11 +181,14 @@ bool supports_simt_tma(const MatrixProduct<float>& p) {
   return aligned_lines(p) && !p.statistics && s.m > 0 && s.n > 0 && s.k > 0 && s.batch > 0 && s.batch <= kMaxGroups &&
          device_is_hopper();
 }
-// Where it fills the GPU; smaller tiles of version 5 do for less.
+// Where two blocks share each multiprocessor most of the time: one alone has a warp a scheduler. (8192 rows, 768 to 3072, on an
+// H200: forward with 1536 tiles in 6 rounds 826 us, version 5 923; dgrad with 384 in 1.5 rounds 1027 and 915.)
 bool simt_tma_pays(const MatrixProduct<float>& p) {
+  constexpr int64_t kAtOnce = 2 * 132;
   const MatmulParams& s = p.shape;
   const int64_t tiles = s.batch * ceil_div(s.m, SimtTma::kTile) * ceil_div(s.n, SimtTma::kTile);
-  return std::min(s.m, s.n) > SimtTma::kTile / 2 && tiles * simt_parts(s, p.split).count >= 132;
+  const int64_t blocks = tiles * simt_parts(s, p.split).count;
+  return std::min(s.m, s.n) > SimtTma::kTile / 2 && 5 * blocks >= 4 * kAtOnce * ceil_div(blocks, kAtOnce);
 }
 void simt_tma_product(Context& context, const MatrixProduct<float>& matrices) {
   with_operands(matrices, [&]<class P>(P p) {

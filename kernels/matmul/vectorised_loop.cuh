@@ -62,8 +62,7 @@ constexpr int kBlocks = kTile == 64 ? 2 : 1;
 #endif
 
 template <class P, int kTile>
-__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(Previous previous, P p) {
-  previous.wait();
+__global__ void __launch_bounds__(Vectorised<kTile>::kThreads, kBlocks<P, kTile>) product_v5_vectorised(P p) {
   using V = Vectorised<kTile>;
   auto& s = shared<typename V::Smem>();
   const Corner corner = corner_of_block<kTile>(p.m, p.n);

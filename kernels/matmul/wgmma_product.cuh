@@ -20,7 +20,7 @@ struct OutSmem {
 
 template <class P>
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
-    product_v7_wgmma(Previous previous, P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
+    product_v7_wgmma(P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
 #if defined(GRAFT_SM_90A)
   using T = typename P::Element;
   constexpr int kDepth = kPerLine<T>;
@@ -28,7 +28,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   auto& s = aligned_shared<Ring<T, kTileN7>>();
   init_ring(s, kConsumerWarps);
   __syncthreads();
-  previous.wait();
   const Corner corner = corner_of_block<kTileM>(p.m, p.n);
   const int part = int(blockIdx.y), g = int(blockIdx.z), warpgroup = warpgroup_index(), lane = int(threadIdx.x) % 32;
   const int begin = part * p.k_part, end = min(p.k, begin + p.k_part), steps = (end - begin + kDepth - 1) / kDepth;

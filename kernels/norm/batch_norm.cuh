@@ -89,9 +89,8 @@ struct ResidualRows {
 };
 template <template <int, class> class Residual, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    batch_norm_v2(Previous previous, T* y, const T* x, const float* weight, const float* bias, const float* mean,
-                  Deviation deviation, const T* residual, Floor floor, ColumnCut cut, StoreDeviation deviations) {
-  previous.wait();
+    batch_norm_v2(T* y, const T* x, const float* weight, const float* bias, const float* mean, Deviation deviation,
+                  const T* residual, Floor floor, ColumnCut cut, StoreDeviation deviations) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
   const ColumnRows<kRows, T> rows(x, at);
@@ -123,9 +122,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 // Of each chunk's rows: sum dz xhat and sum dz, partial[chunk][2][C]; and dz itself, where it is wanted.
 template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, kColumnBlocks)
-    batch_norm_sums_v2(Previous previous, float* partial, T* dz, Upstream<T> up, const T* x, const float* mean, Deviation deviation,
-                       ColumnCut cut) {
-  previous.wait();
+    batch_norm_sums_v2(float* partial, T* dz, Upstream<T> up, const T* x, const float* mean, Deviation deviation, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   auto& sums = shared<ColumnSums<kWidth>>();
   ColumnPlace at(cut, kWidth);
@@ -163,9 +160,8 @@ __global__ void __launch_bounds__(kThreads, kColumnBlocks)
 // dx = rstd weight (dz - dbias / rows - xhat dweight / rows)
 template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    batch_norm_dx_v2(Previous previous, T* dx, Upstream<T> up, const T* x, const float* weight, const float* mean,
-                     const float* rstd, const float* dweight, const float* dbias, ColumnCut cut) {
-  previous.wait();
+    batch_norm_dx_v2(T* dx, Upstream<T> up, const T* x, const float* weight, const float* mean, const float* rstd,
+                     const float* dweight, const float* dbias, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
   const ColumnRows<kRows, T> values(x, at);
@@ -197,9 +193,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 // dx = rstd weight dz, and dz; either may be null.
 template <Activation kActivation, int kRows, class T>
 __global__ void __launch_bounds__(kThreads, kColumnBlocks)
-    batch_norm_frozen_dx_v2(Previous previous, T* dx, T* dz, Upstream<T> up, const float* weight, Deviation deviation,
-                            ColumnCut cut) {
-  previous.wait();
+    batch_norm_frozen_dx_v2(T* dx, T* dz, Upstream<T> up, const float* weight, Deviation deviation, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   const ColumnPlace at(cut, kWidth);
   float s[kWidth], w[kWidth];

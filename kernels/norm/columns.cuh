@@ -114,9 +114,7 @@ __device__ void load_channels(float (&v)[kWidth], const float* p, const ColumnPl
 // & LeVeque 1979). Neither cancels.
 constexpr int kStatisticsRows = 8;
 template <class T>
-__global__ void __launch_bounds__(kThreads, kColumnBlocks)
-    column_statistics(Previous previous, float* partial, const T* x, ColumnCut cut) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads, kColumnBlocks) column_statistics(float* partial, const T* x, ColumnCut cut) {
   constexpr int kWidth = kVector<T>;
   auto& s = shared<ColumnSums<kWidth>>();
   ColumnPlace at(cut, kWidth);
@@ -171,9 +169,7 @@ struct Moments {
 // channel of one of four chunks; kMergeAtOnce chunks of a thread are under way together.
 constexpr int kMergeChannels = 8, kMergeThreads = 1024, kMergeAtOnce = 4;
 template <class Store>
-__global__ void __launch_bounds__(kMergeThreads)
-    merge_statistics(Previous previous, const float* partial, ColumnCut cut, Store store) {
-  previous.wait();
+__global__ void __launch_bounds__(kMergeThreads) merge_statistics(const float* partial, ColumnCut cut, Store store) {
   struct Smem {
     float n[kMergeThreads / 32][kMergeChannels], mean[kMergeThreads / 32][kMergeChannels],
         squares[kMergeThreads / 32][kMergeChannels];

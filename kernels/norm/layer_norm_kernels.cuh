@@ -23,9 +23,7 @@ constexpr int64_t kTeams = 528;
 
 template <class Team, int kValues, class T>
 __global__ void __launch_bounds__(Team::kSize* Team::kRows)
-    layer_norm_v2(Previous previous, T* y, float* mean, float* rstd, const T* x, const float* weight, const float* bias,
-                  LayerNormParams p) {
-  previous.wait();
+    layer_norm_v2(T* y, float* mean, float* rstd, const T* x, const float* weight, const float* bias, LayerNormParams p) {
   const int64_t r = Team::row();
   if (r >= p.rows) return;  // of a warp all or none
   using Row = RowRegisters<Team, T, kValues>;
@@ -59,9 +57,8 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 // Rows team, team + teams, ..: dx (null: not needed), and share[team][2][C] of dweight and dbias (null: not needed).
 template <class Team, int kValues, class T>
 __global__ void __launch_bounds__(Team::kSize* Team::kRows)
-    layer_norm_backward_v2(Previous previous, T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean,
-                           const float* rstd, const T* others, LayerNormParams p) {
-  previous.wait();
+    layer_norm_backward_v2(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean, const float* rstd,
+                           const T* others, LayerNormParams p) {
   using Row = RowRegisters<Team, T, kValues>;
   constexpr int kWidth = Row::kWidth;
   float dweight[Row::kPieces][kWidth] = {}, dbias[Row::kPieces][kWidth] = {};
@@ -108,15 +105,13 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 }
 
 // The same of rows of at most 1024 columns, a warp a row: no barrier in the loop. The row waits as it lies in memory, its values
-// are computed twice, and the warps of a block add up their shares: share[block][2][C]. The next row is called into L2 meanwhile,
-// where it waits for registers.
+// are computed twice, and the warps of a block add up their shares: share[block][2][C].
 constexpr int kBackwardWarps = 8;
 template <int kValues, class T>
 __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
-    layer_norm_backward_warps(Previous previous, T* dx, float* share, const T* dy, const T* x, const float* weight,
-                              const float* mean, const float* rstd, const T* others, LayerNormParams p) {
-  previous.wait();
-  constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth, kLine = 128 / int(sizeof(T));
+    layer_norm_backward_warps(T* dx, float* share, const T* dy, const T* x, const float* weight, const float* mean,
+                              const float* rstd, const T* others, LayerNormParams p) {
+  constexpr int kWidth = kVector<T>, kPieces = kValues / kWidth;
   struct Smem {
     float sum[2][kWidth][32 * kPieces + 32 / kWidth];  // element j of all vectors side by side: lanes meet all banks, both ways
   };
@@ -133,12 +128,6 @@ __global__ void __launch_bounds__(32 * kBackwardWarps, kValues <= 24 ? 2 : 1)
       gradients[i] = load_packed(dy + r * channels + column(i));
       values[i] = load_packed(x + r * channels + column(i));
     }
-    if (const int64_t next = r + int64_t(gridDim.x) * kBackwardWarps; next < p.rows)
-      for (int c = lane * kLine; c < channels; c += 32 * kLine) {
-        prefetch_l2(dy + next * channels + c);
-        prefetch_l2(x + next * channels + c);
-        if (others) prefetch_l2(others + next * channels + c);
-      }
     const float m = mean[r], s = rstd[r];
     // f(g weight, xhat, g, i, j) of the values of piece i
     const auto each = [&](int i, auto f) {

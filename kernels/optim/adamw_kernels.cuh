@@ -35,8 +35,7 @@ struct AdamwConstants {
 
 template <int kWidth, int kCapacity, class T>
 __global__ void __launch_bounds__(kThreads)
-    adamw_v1_v2(Previous previous, const __grid_constant__ Table<AdamwItem<T>, kCapacity> table, AdamwConstants c) {
-  previous.wait();
+    adamw_v1_v2(const __grid_constant__ Table<AdamwItem<T>, kCapacity> table, AdamwConstants c) {
   struct Smem {
     float lr, grad_scale, rate, correction;
   };

@@ -16,8 +16,7 @@ namespace {
 
 template <int kWidth, int kCapacity, class T>
 __global__ void __launch_bounds__(kThreads)
-    global_norm_v1_v2(Previous previous, float* part, const __grid_constant__ Table<NormTensor<T>, kCapacity> table) {
-  previous.wait();
+    global_norm_v1_v2(float* part, const __grid_constant__ Table<NormTensor<T>, kCapacity> table) {
   float sum = 0;
   for_piece<kWidth>(table, [&]<int k>(const NormTensor<T>& t, int64_t i) {
     float x[k];
@@ -29,9 +28,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    add_parts(Previous previous, double* squares, const float* part, int64_t parts, bool more) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) add_parts(double* squares, const float* part, int64_t parts, bool more) {
   struct Smem {
     double thread[kThreads];
   };

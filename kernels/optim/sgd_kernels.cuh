@@ -32,9 +32,7 @@ struct SgdConstants {
 };
 
 template <int kWidth, int kCapacity, class T>
-__global__ void __launch_bounds__(kThreads)
-    sgd_v1_v2(Previous previous, const __grid_constant__ Table<SgdItem<T>, kCapacity> table, SgdConstants c) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) sgd_v1_v2(const __grid_constant__ Table<SgdItem<T>, kCapacity> table, SgdConstants c) {
   const StepNow now = step_now(c.state, 1);
   for_piece<kWidth>(table, [&]<int k>(const SgdItem<T>& t, int64_t i) {
     float g[k], v[k], w[k];

@@ -103,8 +103,7 @@ __device__ void store_taps(int32_t* p, const int32_t (&v)[kWidth]) {
 }
 
 template <int kWidth, class T, class I>
-__global__ void __launch_bounds__(kThreads) max_pool2d(Previous previous, T* y, int32_t* tap, const T* x, Pool<I> p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) max_pool2d(T* y, int32_t* tap, const T* x, Pool<I> p) {
   if (global_thread() * kWidth >= p.outputs) return;
   const I i = I(global_thread()) * kWidth;
   const auto o = place(i, p.oh, p.ow, p.c);
@@ -130,9 +129,7 @@ __global__ void __launch_bounds__(kThreads) max_pool2d(Previous previous, T* y, 
 }
 
 template <int kWidth, class T, class I>
-__global__ void __launch_bounds__(kThreads)
-    max_pool2d_gradient(Previous previous, T* dx, const T* dy, const int32_t* tap, Pool<I> p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) max_pool2d_gradient(T* dx, const T* dy, const int32_t* tap, Pool<I> p) {
   if (global_thread() * kWidth >= p.inputs) return;
   const I i = I(global_thread()) * kWidth;
   const auto at = place(i, p.h, p.w, p.c);
@@ -154,8 +151,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <int kWidth, class T, class I>
-__global__ void __launch_bounds__(kThreads) avg_pool2d(Previous previous, T* y, const T* x, Pool<I> p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) avg_pool2d(T* y, const T* x, Pool<I> p) {
   if (global_thread() * kWidth >= p.outputs) return;
   const I i = I(global_thread()) * kWidth;
   const auto o = place(i, p.oh, p.ow, p.c);
@@ -177,8 +173,7 @@ __global__ void __launch_bounds__(kThreads) avg_pool2d(Previous previous, T* y, 
 }
 
 template <int kWidth, class T, class I>
-__global__ void __launch_bounds__(kThreads) avg_pool2d_gradient(Previous previous, T* dx, const T* dy, Pool<I> p) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) avg_pool2d_gradient(T* dx, const T* dy, Pool<I> p) {
   if (global_thread() * kWidth >= p.inputs) return;
   const I i = I(global_thread()) * kWidth;
   const auto at = place(i, p.h, p.w, p.c);

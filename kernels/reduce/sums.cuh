@@ -53,9 +53,7 @@ inline int block_threads(int64_t n) {
 }
 
 template <class Term, class Store>
-__global__ void __launch_bounds__(kThreads)
-    sum_rows_thread_v1(Previous previous, int64_t outputs, int64_t n, Term term, Store store) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) sum_rows_thread_v1(int64_t outputs, int64_t n, Term term, Store store) {
   const int64_t o = global_thread();
   if (o >= outputs) return;
   Sums<Term::kSums> s{};
@@ -65,9 +63,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Block b sums terms [chunk (b % chunks), + chunk) of output b / chunks.
 template <class Term, class Store>
-__global__ void __launch_bounds__(kThreads)
-    sum_rows_block_v1(Previous previous, int64_t n, int64_t chunk, int64_t chunks, Term term, Store store) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) sum_rows_block_v1(int64_t n, int64_t chunk, int64_t chunks, Term term, Store store) {
   auto& warps = shared<WarpSums<Term::kSums>>();
   const int64_t o = blockIdx.x / chunks, begin = blockIdx.x % chunks * chunk, end = begin + chunk < n ? begin + chunk : n;
   Sums<Term::kSums> s{};
@@ -83,8 +79,7 @@ using SumsOfColumns = decltype(std::declval<const Term&>()(int64_t{}, int64_t{},
 constexpr int kMostColumnThreads = 1024;
 template <class Term, class Store>
 __global__ void __launch_bounds__(kMostColumnThreads)
-    sum_columns_v1(Previous previous, int64_t n, int64_t inner, int64_t chunk, int64_t chunks, Term term, Store store) {
-  previous.wait();
+    sum_columns_v1(int64_t n, int64_t inner, int64_t chunk, int64_t chunks, Term term, Store store) {
   using S = SumsOfColumns<Term>;
   constexpr int kAtOnce = S::kCount > 1 ? 4 : 8;
   struct Smem {

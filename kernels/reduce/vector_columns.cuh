@@ -44,9 +44,7 @@ struct ColumnStore {
 // Rows [chunk blockIdx.y, + chunk) of 32 vectors of columns: a warp reads up to 512 bytes of a row, a thread has four under way.
 constexpr int kColumnWarps = kThreads / 32, kRowsAtOnce = 4;
 template <class Sum, class F>
-__global__ void __launch_bounds__(kThreads)
-    vector_columns_v1(Previous previous, Sum* out, int64_t rows, int64_t columns, int64_t chunk, F f) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) vector_columns_v1(Sum* out, int64_t rows, int64_t columns, int64_t chunk, F f) {
   constexpr int kWidth = F::kWidth, kColumns = 32 * kWidth;
   struct Smem {
     alignas(16) float sum[kColumnWarps][kColumns];

@@ -65,9 +65,7 @@ __global__ void __launch_bounds__(Threads::kSize) softmax_forward_v2(T* y, const
 }
 
 template <Form kForm, class Team, int kValues, class T>
-__global__ void __launch_bounds__(Team::kSize* Team::kRows)
-    softmax_forward_v3(Previous previous, T* y, const T* x, SoftmaxParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(Team::kSize* Team::kRows) softmax_forward_v3(T* y, const T* x, SoftmaxParams p) {
   const int64_t r = Team::row();
   if (r >= p.rows) return;
   RowRegisters<Team, T, kValues> row;
@@ -100,9 +98,7 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
 }
 
 template <Form kForm, class Team, int kValues, class T>
-__global__ void __launch_bounds__(Team::kSize* Team::kRows)
-    softmax_backward_v3(Previous previous, T* dx, const T* dy, const T* y, SoftmaxParams p) {
-  previous.wait();
+__global__ void __launch_bounds__(Team::kSize* Team::kRows) softmax_backward_v3(T* dx, const T* dy, const T* y, SoftmaxParams p) {
   const int64_t r = Team::row();
   if (r >= p.rows) return;
   RowRegisters<Team, T, kValues> g, out;

@@ -155,21 +155,6 @@ __global__ void lanes_of_mma(float* out) {
   out[threadIdx.x] = d[0];
 }
 
-template <Bug kBug>
-__global__ void too_early(Previous previous, float* out) {
-  if (kBug == Bug::corrected) previous.wait();
-  const float v = out[threadIdx.x];
-  if (kBug == Bug::planted) previous.wait();
-  out[threadIdx.x] = v + 1;
-}
-
-template <Bug kBug>
-__global__ void some_never_wait(Previous previous, float* out) {
-  if (kBug == Bug::planted && threadIdx.x >= 32) return;
-  previous.wait();
-  out[threadIdx.x] = 1;
-}
-
 }  // namespace
 
 TEST_CASE("planted: missing __syncthreads") {
@@ -209,9 +194,4 @@ TEST_CASE("planted: divergent barrier, deadlock, absent lane, wrong mask") {
   CHECK_PLANTED(deadlock, 1, "deadlock: ", "waits at barrier 1 at planted_emu.cpp:", "(32 threads there)");
   CHECK_PLANTED(absent_lane, 1, "shuffle from lane 24, which has exited");
   CHECK_PLANTED(mask_without_self, 1, "is not in its own mask 0xff00 at planted_emu.cpp:");
-}
-TEST_CASE("planted: global memory before earlier kernels have ended") {
-  CHECK_PLANTED(some_never_wait, 1, "it exits without Previous::wait()");
-  NEEDS_HOOKS();
-  CHECK_PLANTED(too_early, 1, "global memory before Previous::wait(): it reads 4 bytes at planted_emu.cpp:1");
 }

@@ -9,8 +9,7 @@ namespace graft::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) fill_v1(Previous previous, T* to, T value, int64_t n) {
-  previous.wait();
+__global__ void __launch_bounds__(kThreads) fill_v1(T* to, T value, int64_t n) {
   for (int64_t i = global_thread(); i < n; i += global_threads()) to[i] = value;
 }
 

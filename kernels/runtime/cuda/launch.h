@@ -35,52 +35,14 @@ __device__ inline void named_barrier_arrive(int id, int threads) {
 // call, or with GRAFT_CUDA_SYNC=1 in launched(), which then waits for it.
 void allow_shared(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes);
 void launched(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, void* stream);
-bool may_start_early();  // on the current device; GRAFT_CUDA_EARLY=0: no kernel may
 
 #if defined(__CUDACC__)
-// simt.h. Code for sm_80 has no such instruction, and there no kernel starts early.
-struct Previous {
-  __device__ void wait() const {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile(
-        "griddepcontrol.launch_dependents;\n\t"  // once all blocks have come so far, the next kernel's may take free places
-        "griddepcontrol.wait;" ::
-            : "memory");
-#endif
-  }
-};
-
-// A cluster of no blocks: no clusters.
-template <class... P, class... A>
-void launch_with(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes, void* stream, bool early,
-                 A... args) {
-  const void* const name = reinterpret_cast<const void*>(kernel);
-  if (shared_bytes > (48 << 10)) allow_shared(name, grid, block, shared_bytes);  // more has to be asked for
-  cudaLaunchAttribute attributes[2]{};
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared_bytes;
-  config.stream = static_cast<cudaStream_t>(stream), config.attrs = attributes;
-  if (cluster.x > 0) {
-    cudaLaunchAttribute& a = attributes[config.numAttrs++];
-    a.id = cudaLaunchAttributeClusterDimension;
-    a.val.clusterDim.x = cluster.x, a.val.clusterDim.y = cluster.y, a.val.clusterDim.z = cluster.z;
-  }
-  if (early && may_start_early()) {
-    cudaLaunchAttribute& a = attributes[config.numAttrs++];
-    a.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    a.val.programmaticStreamSerializationAllowed = 1;
-  }
-  (void)cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);  // launched() asks what went wrong
-  launched(name, grid, block, shared_bytes, stream);
-}
-
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, void* stream, A... args) {
-  launch_with(kernel, grid, dim3(0), block, shared_bytes, stream, false, args...);
-}
-template <class... P, class... A>
-void launch(void (*kernel)(Previous, P...), dim3 grid, dim3 block, size_t shared_bytes, void* stream, A... args) {
-  launch_with(kernel, grid, dim3(0), block, shared_bytes, stream, true, Previous{}, args...);
+  const void* const name = reinterpret_cast<const void*>(kernel);
+  if (shared_bytes > (48 << 10)) allow_shared(name, grid, block, shared_bytes);  // more has to be asked for
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(static_cast<P>(args)...);
+  launched(name, grid, block, shared_bytes, stream);
 }
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, Context& context, A... args) {

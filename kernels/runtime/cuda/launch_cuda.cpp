@@ -10,7 +10,6 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/runtime/cuda/capability.h"
 #include "kernels/runtime/cuda/errors_cuda.h"
 
 namespace graft::cuda {
@@ -78,18 +77,6 @@ class Profile {
 void allow_shared(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes) {
   const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
   if (e != cudaSuccess) throw_launch(kernel, grid, block, shared_bytes, "not so much shared memory", e);
-}
-
-// Where the machine code of sm_90a runs: PTX of compute_80 does not wait.
-bool may_start_early() {
-  static const char* const wish = std::getenv("GRAFT_CUDA_EARLY");
-  static const bool off = wish && std::string(wish) == "0";
-  thread_local int known = -1;
-  thread_local bool hopper = false;
-  int device = 0;
-  if (off || cudaGetDevice(&device) != cudaSuccess) return false;
-  if (device != known) known = device, hopper = device_is_hopper();
-  return hopper;
 }
 
 void launched(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, void* stream) {

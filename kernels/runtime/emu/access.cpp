@@ -65,8 +65,6 @@ void fence() {
   executor().memory.fence(executor().current);
 }
 
-void wait_for_previous() { executor().self().waited = true; }
-
 void async_start(void* shared, const void* pc) {
   Executor& e = executor();
   if (const auto p = e.place_of(shared); p.rank != e.rank() || p.at + 16 > kDynamicStart + kSharedLimit)
@@ -111,9 +109,6 @@ void Executor::check_access(const void* address, size_t bytes, bool write, bool 
                         "has not waited for",
                         bytes, here(), this->at(f.thread), place(f.pc)));
     }
-  } else if (!self().waited) {
-    fail(fmt::format("global memory before Previous::wait(): it {} {} bytes at {}, while earlier kernels may be running", verb,
-                     bytes, here()));
   } else if (!visible.empty()) {
     auto next = visible.upper_bound(a);
     const bool ok = next != visible.begin() && a + bytes <= std::prev(next)->second;

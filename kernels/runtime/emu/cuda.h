@@ -177,32 +177,18 @@ T* dynamic_shared() {
 inline void named_barrier_sync(int id, int threads, Where w = Where::current()) { barrier(id, threads, true, w); }
 inline void named_barrier_arrive(int id, int threads, Where w = Where::current()) { barrier(id, threads, false, w); }
 
-struct Previous {
-  void wait() const { wait_for_previous(); }
-};
-
 template <class... P, class... A>
-void launch_with(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes, const Context& context, bool early,
-                 A... args) {
+void launch_cluster(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes, const Context& context,
+                    A... args) {
   struct Call {
     void (*kernel)(P...);
     std::tuple<P...> params;
   } call{kernel, {static_cast<P>(args)...}};
-  run({reinterpret_cast<const void*>(kernel), grid, cluster, block, shared_bytes, &context, early, &call, sizeof(call),
+  run({reinterpret_cast<const void*>(kernel), grid, cluster, block, shared_bytes, &context, &call, sizeof(call),
        [](const Launch& l) {
          const Call& c = *static_cast<const Call*>(l.params);
          std::apply(c.kernel, c.params);
        }});
-}
-template <class... P, class... A>
-void launch_cluster(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes, const Context& context,
-                    A... args) {
-  launch_with(kernel, grid, cluster, block, shared_bytes, context, false, args...);
-}
-template <class... P, class... A>
-void launch_cluster(void (*kernel)(Previous, P...), dim3 grid, dim3 cluster, dim3 block, size_t shared_bytes,
-                    const Context& context, A... args) {
-  launch_with(kernel, grid, cluster, block, shared_bytes, context, true, Previous{}, args...);
 }
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, const Context& context, A... args) {

@@ -132,7 +132,6 @@ void Executor::complete(Block& block, int id) {
 }
 
 void Executor::exit_thread() {
-  if (!self().waited) fail("it exits without Previous::wait(): the kernel could end before earlier ones");
   tma_exit();
   self().state = State::exited;
   --live, --block().live;
@@ -182,7 +181,6 @@ void Executor::run_cluster() {
     Thread& thread = threads[size_t(t)];
     thread.index = coordinates(uint64_t(t % count), launch->block);
     thread.state = State::ready;
-    thread.waited = !launch->early;
     thread.fiber.start(thread_main);
   }
   shuffle(warp_order);

@@ -30,7 +30,6 @@ struct Launch {
   dim3 grid, cluster, block;
   size_t shared_bytes;
   const Context* context;
-  bool early;  // each thread has to wait for previous kernels before it touches global memory
   const void* params;
   size_t params_bytes;
   void (*body)(const Launch&);  // runs one CUDA thread
@@ -50,7 +49,6 @@ void* shared_bytes(const void* key, size_t bytes, size_t align, Where);
 void* dynamic_shared_bytes();
 void atomic_access(void* address, size_t bytes, Where);
 void fence();
-void wait_for_previous();
 void yield();
 int current_thread();                 // within the cluster
 int current_lane();                   // of its warp

@@ -30,7 +30,6 @@ struct Thread {
   Where where;  // of what it waits at
   int barrier_id;
   unsigned mask;  // of the warp operation
-  bool waited;    // for previous kernels
   uint64_t result;
   std::function<bool()> ready;        // of a polling thread: may it go on?
   std::function<std::string()> what;  // and what it waits for

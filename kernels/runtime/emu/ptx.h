@@ -43,7 +43,6 @@ inline uint32_t to_tf32(float x) {
   return std::isnan(x) && std::isinf(std::bit_cast<float>(cut)) ? 0x7fffffffu : cut;  // a NaN keeps what is left of its payload
 }
 inline int recomputed(int x) { return x; }
-inline void prefetch_l2(const void*) {}
 inline float exp2_fast(float x) { return x < -126 ? 0 : std::exp2(x); }
 inline uint32_t pack_bf16(float low, float high) {
   const auto bits = [](float x) { return std::isnan(x) ? 0x7fffu : uint32_t{BFloat16(x).bits}; };  // as the GPU does
