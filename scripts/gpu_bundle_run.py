@@ -179,7 +179,6 @@ conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=3x3 stride=1|--cache|h
 linear|--suite|gpt2/train|--shape|in=768 out=3072|--cache|hot
 matmul|--suite|basic|--dtype|bf16|--ladder|--shape|=batch=1 m=1024 n=1024 k=1024 nt|--cache|hot
 matmul|--suite|basic|--ladder|--shape|=batch=1 m=1024 n=1024 k=1024 nt|--cache|hot
-activation|--suite|resnet50/train|--dtype|bf16|--cache|cold
 max_pool2d|--suite|resnet50/train|--dtype|bf16|--cache|cold
 embedding|--suite|gpt2/train|--dtype|bf16|--cache|cold
 conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=1x1 stride=1|--cache|hot
@@ -198,7 +197,7 @@ def benchmark(limit):
             continue
         pytorch = {"GRAFT_PYTORCH": sys.executable} if arguments[0] in ("attention", "layer_norm", "batch_norm") else {}
         code, out, errors = execute([BIN / "graft_bench", *arguments, "--device", "cuda", "--json", "--seconds", "0.02",
-                                     "--reference-gflop", "0.02"], min(remaining, 30), **pytorch)
+                                     "--reference-gflop", "0.02"], min(remaining, 45), **pytorch)
         rows += [line for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
         wrong = [line for line in errors.splitlines() if line.startswith(("WRONG", "failed"))]
         if code != 0 or wrong:
@@ -228,7 +227,7 @@ def steps(limit):
     for model, size in (("gpt2_124m", ["--batch", "8", "--sequence", "1024"]), ("resnet50", ["--batch", "64"]), ("resnet20", ["--batch", "128"])):
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             code, out, errors = execute([sys.executable, HERE / "bench" / "baselines" / "pytorch_step.py", "--graft", BIN / "graft", "--device", "cuda",
-                                         "--model", model, *size, "--rounds", "2", "--compile", "--json", file.name], limit / 2)
+                                         "--model", model, *size, "--rounds", "2", "--compile", "--json", file.name], limit * 0.55)
             text = pathlib.Path(file.name).read_text()
         print("  " + "\n  ".join(out.strip().splitlines()))
         if code == 0:
@@ -239,7 +238,7 @@ def steps(limit):
     return not failed, f"{len(results)} models" + ("; " + "; ".join(failed) if failed else "")
 
 
-STEPS = [("kernels", kernels, 100), ("study", study, 40), ("benchmark", benchmark, 180), ("steps", steps, 150), ("sanitizer", sanitizer, 90)]
+STEPS = [("kernels", kernels, 100), ("study", study, 40), ("benchmark", benchmark, 180), ("steps", steps, 200), ("sanitizer", sanitizer, 90)]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [name for name, _, _ in STEPS]

@@ -145,8 +145,9 @@ def layer_norm(case, a):
     flat = lambda i: (lambda r: r[i].reshape(-1))
     if case["pass"] == "forward":
         x = a[3].view(rows, c)
-        return lambda: aten.native_layer_norm(x, [c], a[4], a[5], 1e-5), {0: flat(0), 1: flat(1), 2: flat(2)}
-    if a[5] is None or a[8] is not None:
+        weight, bias = (t if t is None else t.to(x.dtype) for t in a[4:6])  # on a GPU it takes one type only
+        return lambda: aten.native_layer_norm(x, [c], weight, bias, 1e-5), {0: flat(0), 1: flat(1), 2: flat(2)}
+    if a[5] is None or a[8] is not None or a[3].dtype != a[5].dtype:
         return None
     dy, x = a[3].view(rows, c), a[4].view(rows, c)
     zero = torch.zeros_like(a[5])

@@ -39,7 +39,7 @@ struct TiledTensor {
 // order W, H, D, N from a start on, at most `channels` channels of each. Pixels walk through a box from `lower` to (size - 1) +
 // `upper`, in each of W, H, D, by `step`; then an offset, the position in the filter, is added to each; outside is zero. For a
 // filter of k positions with dilation d and padding p, lower = -p and upper = p - (k - 1) d. (PTX ISA, "Tensors: im2col mode";
-// corners in the order W, H, D, as CUTLASS passes them: to be confirmed on hardware.)
+// corners in the order W, H, D, as CUTLASS passes them; an H200 agrees.)
 struct Im2colTensor {
   const void* data;
   DType dtype;

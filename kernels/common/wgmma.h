@@ -27,7 +27,7 @@
 // and then the swizzle of tensor_map.h on the address: boxes that TMA has loaded with rows of W bytes are operands as they are.
 // Patterns begin at their alignment, where TMA lays them (the base offset of the descriptor stays 0); the operand may begin in any
 // of their lines, since the swizzle is one of addresses: lines of one tile make many operands (kernels/conv2d/halo_kernels.cuh).
-// Emulated only; the conformance test asks a GPU.
+// (An H200 agrees: bench/results.)
 //
 // Fragments, with warp w of the warpgroup and lane = 4 g + t ("Register Fragments"):
 //   d[i]   row 16 w + g + 8 (i / 2 % 2), column 8 (i / 4) + 2 t + i % 2

@@ -4,8 +4,6 @@
 // v1 plain    forward: two sums over columns (mean; then squares about it: no cancellation), then one thread a value: three
 //             reads; backward: both gradients of the parameters in one sum over columns, dx needs nothing else; accepts all
 // v2 vectors  batch_norm.cuh: 16 bytes of channels a thread, statistics from one read. Channels in units of 16 bytes
-//
-// With a residual or relu: emulated only, no GPU has run these forms yet.
 #include "kernels/common/registry.h"
 #include "kernels/common/versions.h"
 #include "kernels/norm/batch_norm.cuh"
