@@ -1,4 +1,4 @@
-// Versions 7 and 8 of conv2d: the products of matmul on Hopper (kernels/matmul/wgmma_product.cuh, persistent.cuh),
+// Versions 7 and 8 of conv2d: the products of matmul on Hopper (kernels/matmul/wgmma_product.cuh, persistent_product.cuh),
 // where TMA finds the patches as well. Its im2col mode walks the output pixels from a start on, adds the offset of a tap, and fills
 // with zeros what lies outside of the image: one thread issues one instruction where version 6 has 256 threads work out addresses.
 //
@@ -11,7 +11,7 @@
 #include "kernels/conv2d/products.cuh"
 #include "kernels/conv2d/space_to_depth.cuh"
 #include "kernels/conv2d/wgmma.h"
-#include "kernels/matmul/persistent.cuh"
+#include "kernels/matmul/persistent_product.cuh"
 #include "kernels/matmul/wgmma_product.cuh"
 
 namespace graft::GRAFT_GPU {

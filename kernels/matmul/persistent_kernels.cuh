@@ -1,5 +1,5 @@
-// Version 8 of matmul and linear: persistent.cuh. Lines of a and b that are not aligned are copied.
-#include "kernels/matmul/persistent.cuh"
+// Version 8 of matmul and linear: persistent_product.cuh. Lines of a and b that are not aligned are copied.
+#include "kernels/matmul/persistent_product.cuh"
 #include "kernels/reduce/vector_columns.cuh"
 
 namespace graft::GRAFT_GPU {
