@@ -44,40 +44,49 @@ void LayerNormRow(float* y, float* mean, float* rstd, const float* x, const floa
   });
 }
 
-void LayerNormRowGradient(float* dx, const float* dy, const float* x, const float* weight, float mean, float rstd,
-                          const float* others, int64_t channels) {
+// dx of kRows rows (null: not needed). dweight[C] and dbias[C] grow by these rows, one after the other (null: not needed): read
+// and written once for all of them.
+template <int kRows>
+HWY_INLINE void rows_gradient(float* dx, float* dweight, float* dbias, const float* dy, const float* x, const float* weight,
+                              const float* mean, const float* rstd, const float* others, int64_t channels) {
   const F32 d;
-  const VF center = hn::Set(d, mean), scale = hn::Set(d, rstd);
-  VF sum_g = hn::Zero(d), sum_gx = hn::Zero(d);
-  for_vectors(channels, [&](int64_t c, auto lanes) {
-    const VF g = hn::Mul(lanes.load(dy + c), load_or_set(weight, c, lanes, 1));
-    sum_g = hn::Add(sum_g, g);
-    sum_gx = hn::MulAdd(g, hn::Mul(hn::Sub(lanes.load(x + c), center), scale), sum_gx);
+  VF sum_g[kRows], sum_gx[kRows];
+  for (int r = 0; r < kRows; ++r) sum_g[r] = sum_gx[r] = hn::Zero(d);
+  const auto xhat_of = [&](int r, int64_t c, auto lanes) HWY_ATTR {
+    return hn::Mul(hn::Sub(lanes.load(x + r * channels + c), hn::Set(d, mean[r])), hn::Set(d, rstd[r]));
+  };
+  for_vectors(channels, [&](int64_t c, auto lanes) HWY_ATTR {
+    const VF scale = load_or_set(weight, c, lanes, 1);
+    VF w = dweight ? lanes.load(dweight + c) : hn::Zero(d), b = dbias ? lanes.load(dbias + c) : hn::Zero(d);
+    for (int r = 0; r < kRows; ++r) {
+      const VF up = lanes.load(dy + r * channels + c), xhat = xhat_of(r, c, lanes), g = hn::Mul(up, scale);
+      w = hn::MulAdd(up, xhat, w);
+      b = hn::Add(b, up);
+      sum_g[r] = hn::Add(sum_g[r], g);
+      sum_gx[r] = hn::MulAdd(g, xhat, sum_gx[r]);
+    }
+    if (dweight) lanes.store(w, dweight + c);
+    if (dbias) lanes.store(b, dbias + c);
   });
-  const VF mean_g = hn::Set(d, sum_lanes(sum_g) / float(channels)), mean_gx = hn::Set(d, sum_lanes(sum_gx) / float(channels));
-  for_vectors(channels, [&](int64_t c, auto lanes) {
-    const VF g = hn::Mul(lanes.load(dy + c), load_or_set(weight, c, lanes, 1));
-    const VF xhat = hn::Mul(hn::Sub(lanes.load(x + c), center), scale);
-    const VF own = hn::Mul(scale, hn::NegMulAdd(xhat, mean_gx, hn::Sub(g, mean_g)));
-    lanes.store(others ? hn::Add(own, lanes.load(others + c)) : own, dx + c);
-  });
+  for (int r = 0; dx && r < kRows; ++r) {
+    const VF mean_g = hn::Set(d, sum_lanes(sum_g[r]) / float(channels)),
+             mean_gx = hn::Set(d, sum_lanes(sum_gx[r]) / float(channels));
+    for_vectors(channels, [&](int64_t c, auto lanes) HWY_ATTR {
+      const VF g = hn::Mul(lanes.load(dy + r * channels + c), load_or_set(weight, c, lanes, 1)), xhat = xhat_of(r, c, lanes);
+      const VF own = hn::Mul(hn::Set(d, rstd[r]), hn::NegMulAdd(xhat, mean_gx, hn::Sub(g, mean_g)));
+      lanes.store(others ? hn::Add(own, lanes.load(others + r * channels + c)) : own, dx + r * channels + c);
+    });
+  }
 }
 
-// dweight[C] and dbias[C] of rows [begin, end).
-void LayerNormParameters(float* dweight, float* dbias, const float* dy, const float* x, const float* mean, const float* rstd,
-                         int64_t begin, int64_t end, int64_t channels) {
-  const F32 d;
-  for_vectors(channels, [&](int64_t c, auto lanes) {
-    VF w = hn::Zero(d), b = hn::Zero(d);
-    for (int64_t r = begin; r < end; ++r) {
-      const VF g = lanes.load(dy + r * channels + c);
-      const VF xhat = hn::Mul(hn::Sub(lanes.load(x + r * channels + c), hn::Set(d, mean[r])), hn::Set(d, rstd[r]));
-      w = hn::MulAdd(g, xhat, w);
-      b = hn::Add(b, g);
-    }
-    lanes.store(w, dweight + c);
-    lanes.store(b, dbias + c);
-  });
+void LayerNormRowsGradient(float* dx, float* dweight, float* dbias, const float* dy, const float* x, const float* weight,
+                           const float* mean, const float* rstd, const float* others, int64_t rows, int64_t channels) {
+  const auto at = [&](auto* p, int64_t r) { return p ? p + r * channels : nullptr; };
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4)
+    rows_gradient<4>(at(dx, r), dweight, dbias, at(dy, r), at(x, r), weight, mean + r, rstd + r, at(others, r), channels);
+  for (; r < rows; ++r)
+    rows_gradient<1>(at(dx, r), dweight, dbias, at(dy, r), at(x, r), weight, mean + r, rstd + r, at(others, r), channels);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -87,8 +96,7 @@ HWY_AFTER_NAMESPACE();
 namespace graft::cpu {
 
 HWY_EXPORT(LayerNormRow);
-HWY_EXPORT(LayerNormRowGradient);
-HWY_EXPORT(LayerNormParameters);
+HWY_EXPORT(LayerNormRowsGradient);
 
 static int64_t chunk_rows(int64_t channels) { return std::max<int64_t>(1, (1 << 14) / channels); }
 
@@ -106,10 +114,11 @@ void layer_norm_backward(Context& context, float* dx, float* dweight, float* dbi
   const bool parameters = dweight || dbias;
   auto partial = context.scratch<float>(size_t(parameters ? 2 * chunks * C : 0));
   context.pool().parallel_range(p.rows, grain, [&](int64_t begin, int64_t end) {
-    float* sums = partial.get() + 2 * (begin / grain) * C;
-    if (parameters) HWY_DYNAMIC_DISPATCH(LayerNormParameters)(sums, sums + C, dy, x, mean, rstd, begin, end, C);
-    for (int64_t r = begin; dx && r < end; ++r) HWY_DYNAMIC_DISPATCH(LayerNormRowGradient)
-    (dx + r * C, dy + r * C, x + r * C, weight, mean[r], rstd[r], others ? others + r * C : nullptr, C);
+    float* const sums = parameters ? partial.get() + 2 * (begin / grain) * C : nullptr;
+    if (sums) std::fill_n(sums, 2 * C, 0.0f);
+    HWY_DYNAMIC_DISPATCH(LayerNormRowsGradient)
+    (dx ? dx + begin * C : nullptr, sums, sums ? sums + C : nullptr, dy + begin * C, x + begin * C, weight, mean + begin,
+     rstd + begin, others ? others + begin * C : nullptr, end - begin, C);
   });
   for (int64_t c = 0; parameters && c < C; ++c) {
     double w = 0, b = 0;
