@@ -153,6 +153,7 @@ struct Matrices {
     bias_gradient<T>(context, dbias, gradient, output_pixels(p), p.c_out);
   }
 };
+
 struct Wgmma {
   using T = BFloat16;
   using Matrix = Matrices<supports_wgmma, wgmma_product>;

@@ -162,9 +162,6 @@ void wgmma_forward(Context& context, BFloat16* y, float* statistics, const BFloa
 }
 
 namespace {
-bool statistics_fit(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
-  return !statistics || !(residual || p.activation == Activation::gelu);
-}
 // Version 8 of patches, which TMA brings slower than lines. (One round of 72 steps of 128 x 128: 28 us on an H200.)
 double cost_of_persistent(MatmulParams s, int largest) {
   s.k += s.k / 3;
@@ -183,7 +180,7 @@ void run_persistent(Context& context, const P& product) {
 }  // namespace
 
 bool supports_persistent_patches(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
-  return supports_wgmma(p, Pass::forward) && output_pixels(p) > kTileM && statistics_fit(p, residual, statistics);
+  return supports_wgmma(p, Pass::forward) && output_pixels(p) > kTileM && statistics_fit(statistics, residual, p.activation);
 }
 bool pays_persistent_patches(const Conv2dParams& p, const BFloat16* residual, const float* statistics) {
   const MatmulParams s{p.groups, output_pixels(p), p.c_out / p.groups, p.kh * p.kw * in_units(p.c_in / p.groups)};
@@ -276,7 +273,7 @@ void space_to_depth_forward(Context& context, BFloat16* y, float* statistics, co
     auto product =
         forward_product(y, statistics, squares, static_cast<const BFloat16*>(filters), bias, residual, s.folded(kTapElements));
     overlap(product.a.s);
-    if (statistics_fit(p, residual, statistics) &&
+    if (statistics_fit(statistics, residual, p.activation) &&
         cost_of_persistent(shape_of(product), largest_tile(residual, statistics)) < cost_of_wgmma(shape_of(product)))
       run_persistent(context, product);
     else run_v7(context, product, SplitK::never);

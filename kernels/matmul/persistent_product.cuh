@@ -35,12 +35,16 @@ void with_tile(const MatmulParams& shape, int largest, F f) {
   else f.template operator()<128>();
 }
 
+// Statistics of sums without a residual: beside one there are no registers left for them.
+inline bool statistics_fit(const void* statistics, const void* residual, Activation f) {
+  return !statistics || !(residual || f == Activation::gelu);
+}
+
 // More than one row of tiles for a pair of blocks, and where k might be cut into parts (version 7), no more time than that takes:
-// its tiles are 128 x 128, all parts are stored as floats and read again. Statistics of sums without a residual: beside one there
-// are no registers left for them.
+// its tiles are 128 x 128, all parts are stored as floats and read again.
 inline bool fits_persistent(const MatrixProduct<BFloat16>& p) {
   const MatmulParams& s = p.shape;
-  if (!fits_wgmma(p) || s.m <= kTileM || (p.statistics && (p.residual || p.activation == Activation::gelu))) return false;
+  if (!fits_wgmma(p) || s.m <= kTileM || !statistics_fit(p.statistics, p.residual, p.activation)) return false;
   const Parts parts = parts_of_k(s.batch, s.m, s.n, s.k, kPerLine<BFloat16>, p.split);
   return parts.count == 1 || least_cost(s, 256) <= parts.cost;
 }

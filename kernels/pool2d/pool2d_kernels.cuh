@@ -198,8 +198,9 @@ struct Pooling {
   static int64_t outputs(const P& p) { return p.n * p.oh * p.ow * p.c; }
   template <class... A>
   static bool fits(const P& p, const A*... pointers) {
-    constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;  // windows may reach beyond the image
-    return p.c % kWidth == 0 && aligned_16(pointers...) && inputs(p) <= kMost && outputs(p) <= kMost;
+    constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;                     // windows may reach beyond the image
+    const bool counted = inputs(p) <= kMost && outputs(p) > 0 && outputs(p) <= kMost;  // no Divisor is 0
+    return p.c % kWidth == 0 && aligned_16(pointers...) && counted;
   }
   static bool supports_max(T* y, int32_t* tap, const T* x, const P& p) { return fits(p, y, tap, x); }
   static void max(Context& context, T* y, int32_t* tap, const T* x, const P& p) {

@@ -23,8 +23,9 @@ constexpr Shape kShapes[] = {
     {{1, 6, 5, 11, 2, 3, 1, true}, Tier::ci},        {{3, 9, 9, 16, 5, 1, 2, false}, Tier::ci},
     {{1, 13, 11, 4, 4, 3, 2, true}, Tier::ci},       {{1, 40, 37, 31, 17, 4, 8, false}, Tier::ci},
     {{70001, 1, 1, 2, 1, 1, 0, false}, Tier::ci},    {{1, 2, 2, 70001, 2, 2, 0, false}, Tier::ci},
-    {{50, 32, 32, 16, 2, 2, 0, false}, Tier::bench}, {{50, 16, 16, 32, 2, 2, 0, false}, Tier::bench},
-    {{50, 8, 8, 48, 2, 2, 0, false}, Tier::bench},   {{16, 55, 55, 96, 3, 2, 0, false}, Tier::bench},
+    {{1, 2, 3, 8, 3, 1, 0, false}, Tier::smoke},     {{50, 32, 32, 16, 2, 2, 0, false}, Tier::bench},
+    {{50, 16, 16, 32, 2, 2, 0, false}, Tier::bench}, {{50, 8, 8, 48, 2, 2, 0, false}, Tier::bench},
+    {{16, 55, 55, 96, 3, 2, 0, false}, Tier::bench},
 };
 
 // Every window lies inside the image, so any tap is a valid one.
