@@ -57,6 +57,17 @@ __global__ void missing_fence(float* out) {
 }
 
 template <Bug kBug>
+__global__ void fence_too_late(float* out) {
+  if (threadIdx.x) return;
+  float before = 0;
+  if constexpr (kBug == Bug::planted) before = atomicAdd(&out[0], 1.0f);
+  out[4 + blockIdx.x] = 1;
+  __threadfence();
+  if constexpr (kBug == Bug::corrected) before = atomicAdd(&out[0], 1.0f);
+  if (before == 1) out[1] = out[4] + out[5];
+}
+
+template <Bug kBug>
 __global__ void shared_bounds(float* out) {
   auto& s = shared<Smem>();
   s.v[threadIdx.x] = float(threadIdx.x);
@@ -166,10 +177,11 @@ TEST_CASE("planted: missing __syncwarp") {
   NEEDS_HOOKS();
   CHECK_PLANTED(within_a_warp, 1, "race on shared memory", "planted_emu.cpp:");
 }
-TEST_CASE("planted: lost update, missing fence") {
+TEST_CASE("planted: lost update, missing fence, fence behind the atomic") {
   NEEDS_HOOKS();
   CHECK_PLANTED(lost_update, 1, "race on global memory", "an update that is not atomic is lost");
   CHECK_PLANTED(missing_fence, 2, "race on global memory");
+  CHECK_PLANTED(fence_too_late, 2, "race on global memory");
 }
 TEST_CASE("planted: out of bounds") {
   NEEDS_HOOKS();

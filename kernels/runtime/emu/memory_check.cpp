@@ -16,6 +16,7 @@ void raise(MemoryCheck::Clock& to, const MemoryCheck::Clock& from) {
 void MemoryCheck::start_launch(int block_threads, int ranks, int agents) {
   block_threads_ = block_threads, ranks_ = ranks, agents_ = agents;
   threads_ = block_threads * ranks;
+  fences_ = 0;
   fenced_.clear();
   released_.clear();
   pages_.clear();
@@ -60,10 +61,11 @@ void MemoryCheck::take(int thread, const Clock& joined) { raise(known_[size_t(th
 
 void MemoryCheck::fence(int thread) {
   // What a barrier has ordered before this thread is published with its own writes (cumulativity of the fence).
+  ++fences_;
   for (int t = 0; t < threads_; ++t) {
-    const uint32_t upto = t == thread ? clock_[size_t(t)] : rank(t) == rank(thread) ? barrier_clock_[size_t(t)] : 0;
-    uint32_t& fenced = fenced_[uint64_t(cluster_) << 16 | uint64_t(t)];
-    fenced = std::max(fenced, upto);
+    const uint32_t upto = t == thread ? clock_[size_t(t)]++ : rank(t) == rank(thread) ? barrier_clock_[size_t(t)] : 0;
+    auto& fenced = fenced_[uint64_t(cluster_) << 16 | uint64_t(t)];
+    if (upto > (fenced.empty() ? 0 : fenced.back().clock)) fenced.push_back({fences_, upto});
   }
 }
 
@@ -75,8 +77,8 @@ void MemoryCheck::proxy_fence(int thread) {
 
 void MemoryCheck::atomic_order(int, const void* address) {
   auto& clusters = released_[address];
-  acquired_.insert(clusters.begin(), clusters.end());
-  clusters.insert(cluster_);
+  for (const auto& [cluster, number] : clusters) acquired_[cluster] = std::max(acquired_[cluster], number);
+  clusters[cluster_] = fences_;
 }
 
 MemoryCheck::Clock MemoryCheck::known(int first, int n) const {
@@ -103,9 +105,10 @@ void MemoryCheck::learn(Clock& joined, int agent, uint32_t operation) const {
 
 bool MemoryCheck::ordered(const Access& earlier, int thread, const Clock* known) const {
   if (earlier.cluster != cluster_) {
-    if (!acquired_.count(earlier.cluster)) return false;
+    const auto acquired = acquired_.find(earlier.cluster);
     const auto fenced = fenced_.find(uint64_t(earlier.cluster) << 16 | earlier.thread);
-    return fenced != fenced_.end() && earlier.clock <= fenced->second;
+    return acquired != acquired_.end() && fenced != fenced_.end() &&
+           std::ranges::any_of(fenced->second, [&](Fence f) { return f.number <= acquired->second && earlier.clock <= f.clock; });
   }
   if (known) return earlier.clock <= (*known)[earlier.thread];
   if (earlier.thread == thread) return true;

@@ -2,7 +2,7 @@
 //
 // Two accesses of which one writes must be ordered. Within a block, barriers order: a full barrier all of its threads,
 // a partial one (warp, named, mbarrier, cluster) those that take part, kept as vector clocks. Shuffles and votes order
-// nothing. Between blocks, __threadfence by the writer and then an atomic that the reader's block comes to later do.
+// nothing. Between blocks, __threadfence by the writer, behind it an atomic, and the same atomic by the reader's block later do.
 // Atomics do not race with each other. It follows from the program, not from the schedule: a race is found also where the
 // result was right.
 //
@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -86,13 +85,18 @@ class MemoryCheck {
   int block_threads_ = 1, threads_ = 0, agents_ = 0, ranks_ = 1;
   uint32_t cluster_ = 0;
   bool agents_used_ = false;
-  std::vector<uint32_t> clock_, barrier_clock_;                   // now, and at the last full barrier of the block
-  std::vector<uint32_t> proxy_fenced_;                            // up to where fence.proxy.async has ordered a thread's writes
-  std::vector<Clock> known_;                                      // of other threads by partial barriers; empty: nothing
-  std::unordered_map<uint64_t, uint32_t> fenced_;                 // cluster and thread -> clock at its last fence
-  std::unordered_map<const void*, std::set<uint32_t>> released_;  // atomic -> clusters that came to it after a fence
-  std::set<uint32_t> acquired_;                                   // clusters whose fenced writes this one may read
-  std::vector<std::vector<Cell>> shared_;                         // of each rank, as far as it is used
+  std::vector<uint32_t> clock_, barrier_clock_;  // now, and at the last full barrier of the block
+  std::vector<uint32_t> proxy_fenced_;           // up to where fence.proxy.async has ordered a thread's writes
+  std::vector<Clock> known_;                     // of other threads by partial barriers; empty: nothing
+  struct Fence {
+    uint32_t number, clock;
+  };
+  using Fences = std::unordered_map<uint32_t, uint32_t>;     // cluster -> number of the last fence
+  uint32_t fences_ = 0;                                      // of the launch
+  std::unordered_map<uint64_t, std::vector<Fence>> fenced_;  // cluster and thread -> up to which clock each fence publishes
+  std::unordered_map<const void*, Fences> released_;         // atomic -> clusters that came to it, behind which fence
+  Fences acquired_;                                          // clusters whose writes before that fence this one may read
+  std::vector<std::vector<Cell>> shared_;                    // of each rank, as far as it is used
   std::unordered_map<uintptr_t, Page> pages_;
   uintptr_t last_page_ = 0;
   Cell* last_cells_ = nullptr;
