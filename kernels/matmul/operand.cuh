@@ -146,17 +146,25 @@ struct Product {
   }
 };
 
-// The corner of a block's tile. Blocks that run together cover eight rows of tiles: what they read of b stays in L2.
+// The corner of a tile. Blocks that run together cover eight rows of tiles: what they read of b stays in L2.
 struct Corner {
   int m, n;
 };
 template <int kTile>
-__device__ Corner corner_of_block(int m, int n) {
+__device__ Corner corner_of_tile(int tile, int m, int n) {
   constexpr int kBand = 8;
-  const int rows = (m + kTile - 1) / kTile, columns = (n + kTile - 1) / kTile, block = int(blockIdx.x);
-  const int first = block / (kBand * columns) * kBand, height = rows - first < kBand ? rows - first : kBand;
-  const int in_band = block - first * columns;
+  const int rows = (m + kTile - 1) / kTile, columns = (n + kTile - 1) / kTile;
+  const int first = tile / (kBand * columns) * kBand, height = rows - first < kBand ? rows - first : kBand;
+  const int in_band = tile - first * columns;
   return {(first + in_band % height) * kTile, in_band / height * kTile};
+}
+template <int kTile>
+__host__ __device__ int tiles_of(int m, int n) {
+  return (m + kTile - 1) / kTile * ((n + kTile - 1) / kTile);
+}
+template <int kTile>
+__device__ Corner corner_of_block(int m, int n) {
+  return corner_of_tile<kTile>(int(blockIdx.x), m, n);
 }
 
 }  // namespace

@@ -10,9 +10,13 @@
 //               each thread a line, while the tile before is multiplied
 //   ring        four slots of 128 by 16 of a and of b, in two blocks of 128 threads on a multiprocessor
 //   registers -> c   through shared memory, a warp its 32 rows, in whole lines
+//   shares      of the tiles for each block, where these would not fill their last round (shares.cuh)
 #pragma once
+#include <limits>
+
 #include "kernels/common/tma.h"
 #include "kernels/common/wgmma.h"
+#include "kernels/matmul/shares.cuh"
 #include "kernels/matmul/split.cuh"
 
 namespace graft::GRAFT_GPU {
@@ -26,8 +30,10 @@ struct SimtTma {
   struct alignas(1024) Smem {
     Tile a[kSlots], b[kSlots], turned_a[2], turned_b[2];
     uint64_t full[kSlots];
+    int place;
   };
 };
+using SimtShares = Shares<SimtTma::kThreads, SimtTma::kPerM * SimtTma::kPerN>;
 
 // A tile of an operand, as TMA has brought it, and as lines along the outer index.
 template <Along kAlong>
@@ -58,7 +64,7 @@ __device__ void read_line(float (&v)[kCount], const float* line) {
 
 template <class P>
 __global__ void __launch_bounds__(SimtTma::kThreads, 2)
-    product_v9_tma(P p, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
+    product_v9_tma(P p, SimtShares shares, const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b) {
 #if defined(GRAFT_SM_90A)
   using S = SimtTma;
   using A = SimtTile<decltype(p.a)::kAlong>;
@@ -67,87 +73,96 @@ __global__ void __launch_bounds__(SimtTma::kThreads, 2)
   if (threadIdx.x == 0) {
     for (uint64_t& full : s.full) mbarrier_init(&full, 1);
     fence_mbarrier_init();
+    s.place = shares.tiles > 0 ? shares.take_place() : int(blockIdx.x);
   }
   __syncthreads();
-  const Corner corner = corner_of_block<S::kTile>(p.m, p.n);
-  const int part = int(blockIdx.y), g = int(blockIdx.z);
-  const int begin = part * p.k_part, end = min(p.k, begin + p.k_part), steps = (end - begin + S::kDepth - 1) / S::kDepth;
+  const int place = same_in_warp(s.place), part_of_k = int(blockIdx.y), g = int(blockIdx.z);
+  const int first_k = part_of_k * p.k_part, end_k = min(p.k, first_k + p.k_part);
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   const int ty = lane / 16 * 2 + lane % 2, tx = lane % 16 / 2;  // neighbours read the same of b, others the same of a
 
-  const auto fill = [&](int step) {
-    const int k = begin + step * S::kDepth, slot = step % S::kSlots;
-    uint64_t* const full = &s.full[slot];
-    mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
-    A::kTurn ? tma_load(s.a[slot], map_a, full, k, corner.m, g) : tma_load(s.a[slot], map_a, full, corner.m, k, g);
-    B::kTurn ? tma_load(s.b[slot], map_b, full, k, corner.n, g) : tma_load(s.b[slot], map_b, full, corner.n, k, g);
-  };
-  const auto wait = [&](int step) { mbarrier_wait(&s.full[step % S::kSlots], step / S::kSlots % 2); };
-  if (threadIdx.x == 0)
-    for (int step = 0; step < min(S::kSlots, steps); ++step) fill(step);
-  wait(0);
-#pragma unroll
-  for (int four = 0; four < S::kDepth / 4; ++four) {
-    if (A::kTurn) A::keep(s.turned_a[0], four, A::fetch(s.a[0], four));
-    if (B::kTurn) B::keep(s.turned_b[0], four, B::fetch(s.b[0], four));
-  }
-
-  float sum[S::kPerM][S::kPerN] = {};
-  for (int step = 0; step < steps; ++step) {
-    __syncthreads();  // the tile is turned, the one before is read
-    if (threadIdx.x == 0 && step > 0 && step - 1 + S::kSlots < steps) fill(step - 1 + S::kSlots);
-    const int slot = step % S::kSlots, next = (step + 1) % S::kSlots;
-    if ((A::kTurn || B::kTurn) && step + 1 < steps) wait(step + 1);
-    if (!A::kTurn || !B::kTurn) wait(step);
-    const float* a_line = A::lines(s.a[slot], s.turned_a[step % 2]) + warp * S::kRowsOfWarp + 4 * ty;
-    const float* b_line = B::lines(s.b[slot], s.turned_b[step % 2]) + 4 * tx;
-    float a[2][S::kPerM], b[2][S::kPerN];
-    read_line<S::kLanesM>(a[0], a_line);
-    read_line<S::kLanesN>(b[0], b_line);
+  Work work(place, int(gridDim.x), tiles_of<S::kTile>(p.m, p.n), shares.tiles, (end_k - first_k + S::kDepth - 1) / S::kDepth);
+  int loaded = 0;  // steps of the parts before
+  for (Part part; work.next(part);) {
+    const Corner corner = corner_of_tile<S::kTile>(part.tile, p.m, p.n);
+    const int steps = part.end - part.begin;
+    const auto fill = [&](int step) {
+      const int k = first_k + (part.begin + step) * S::kDepth, slot = (loaded + step) % S::kSlots;
+      uint64_t* const full = &s.full[slot];
+      mbarrier_arrive_expect(full, int(sizeof(s.a[0]) + sizeof(s.b[0])));
+      A::kTurn ? tma_load(s.a[slot], map_a, full, k, corner.m, g) : tma_load(s.a[slot], map_a, full, corner.m, k, g);
+      B::kTurn ? tma_load(s.b[slot], map_b, full, k, corner.n, g) : tma_load(s.b[slot], map_b, full, corner.n, k, g);
+    };
+    const auto wait = [&](int step) { mbarrier_wait(&s.full[(loaded + step) % S::kSlots], (loaded + step) / S::kSlots % 2); };
+    if (threadIdx.x == 0)
+      for (int step = 0; step < min(S::kSlots, steps); ++step) fill(step);
+    float sum[S::kPerM][S::kPerN] = {};
+    if (part.begin > 0) shares.go_on(place - 1, sum[0]);
+    wait(0);
 #pragma unroll
     for (int four = 0; four < S::kDepth / 4; ++four) {
-      float4 turn_a, turn_b;
-      if (A::kTurn) turn_a = A::fetch(s.a[next], four);
-      if (B::kTurn) turn_b = B::fetch(s.b[next], four);
+      if (A::kTurn) A::keep(s.turned_a[0], four, A::fetch(s.a[loaded % S::kSlots], four));
+      if (B::kTurn) B::keep(s.turned_b[0], four, B::fetch(s.b[loaded % S::kSlots], four));
+    }
+    for (int step = 0; step < steps; ++step) {
+      __syncthreads();  // the tile is turned, the one before is read
+      if (threadIdx.x == 0 && step > 0 && step - 1 + S::kSlots < steps) fill(step - 1 + S::kSlots);
+      const int slot = (loaded + step) % S::kSlots, next = (loaded + step + 1) % S::kSlots;
+      if ((A::kTurn || B::kTurn) && step + 1 < steps) wait(step + 1);
+      if (!A::kTurn || !B::kTurn) wait(step);
+      const float* a_line = A::lines(s.a[slot], s.turned_a[step % 2]) + warp * S::kRowsOfWarp + 4 * ty;
+      const float* b_line = B::lines(s.b[slot], s.turned_b[step % 2]) + 4 * tx;
+      float a[2][S::kPerM], b[2][S::kPerN];
+      read_line<S::kLanesM>(a[0], a_line);
+      read_line<S::kLanesN>(b[0], b_line);
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        if (4 * four + k + 1 < S::kDepth) {
-          a_line += S::kTile, b_line += S::kTile;
-          read_line<S::kLanesM>(a[(k + 1) % 2], a_line);
-          read_line<S::kLanesN>(b[(k + 1) % 2], b_line);
-        }
-        if (A::kTurn && k == 1) A::keep(s.turned_a[(step + 1) % 2], four, turn_a);
-        if (B::kTurn && k == 2) B::keep(s.turned_b[(step + 1) % 2], four, turn_b);
+      for (int four = 0; four < S::kDepth / 4; ++four) {
+        float4 turn_a, turn_b;
+        if (A::kTurn) turn_a = A::fetch(s.a[next], four);
+        if (B::kTurn) turn_b = B::fetch(s.b[next], four);
 #pragma unroll
-        for (int j = 0; j < S::kPerN; ++j)
-#pragma unroll
-          for (int q = 0; q < S::kPerM; ++q) {
-            const int i = j % 2 ? S::kPerM - 1 - q : q;  // back and forth
-            sum[i][j] = fmaf(a[k % 2][i], b[k % 2][j], sum[i][j]);
+        for (int k = 0; k < 4; ++k) {
+          if (4 * four + k + 1 < S::kDepth) {
+            a_line += S::kTile, b_line += S::kTile;
+            read_line<S::kLanesM>(a[(k + 1) % 2], a_line);
+            read_line<S::kLanesN>(b[(k + 1) % 2], b_line);
           }
+          if (A::kTurn && k == 1) A::keep(s.turned_a[(step + 1) % 2], four, turn_a);
+          if (B::kTurn && k == 2) B::keep(s.turned_b[(step + 1) % 2], four, turn_b);
+#pragma unroll
+          for (int j = 0; j < S::kPerN; ++j)
+#pragma unroll
+            for (int q = 0; q < S::kPerM; ++q) {
+              const int i = j % 2 ? S::kPerM - 1 - q : q;  // back and forth
+              sum[i][j] = fmaf(a[k % 2][i], b[k % 2][j], sum[i][j]);
+            }
+        }
       }
     }
-  }
-  __syncthreads();
-
-  static_assert(sizeof(float) * S::kTile * S::kOutLine <= offsetof(S::Smem, full));
-  float* const out = reinterpret_cast<float*>(&s) + warp * S::kRowsOfWarp * S::kOutLine;
+    loaded += steps;
+    __syncthreads();
+    if (first_k + part.end * S::kDepth < end_k) {
+      shares.leave(place, sum[0]);
+      continue;
+    }
+    static_assert(sizeof(float) * S::kTile * S::kOutLine <= offsetof(S::Smem, full));
+    float* const out = reinterpret_cast<float*>(&s) + warp * S::kRowsOfWarp * S::kOutLine;
 #pragma unroll
-  for (int i = 0; i < S::kPerM; ++i)
+    for (int i = 0; i < S::kPerM; ++i)
 #pragma unroll
-    for (int j = 0; j < S::kPerN; j += 4)
-      *reinterpret_cast<float4*>(out + (i / 4 * 4 * S::kLanesM + 4 * ty + i % 4) * S::kOutLine + j * S::kLanesN + 4 * tx) =
-          make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
-  __syncwarp();
-  const int n = corner.n + 4 * lane;
-  if (n >= p.n) return;
+      for (int j = 0; j < S::kPerN; j += 4)
+        *reinterpret_cast<float4*>(out + (i / 4 * 4 * S::kLanesM + 4 * ty + i % 4) * S::kOutLine + j * S::kLanesN + 4 * tx) =
+            make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
+    __syncwarp();
+    const int n = corner.n + 4 * lane, m0 = corner.m + warp * S::kRowsOfWarp, rows = n < p.n ? min(S::kRowsOfWarp, p.m - m0) : 0;
 #pragma unroll 1
-  for (int row = 0; row < S::kRowsOfWarp; ++row) {
-    const int m = corner.m + warp * S::kRowsOfWarp + row;
-    if (m >= p.m) return;
-    const float4 x = *reinterpret_cast<const float4*>(out + row * S::kOutLine + 4 * lane);
-    float v[4] = {x.x, x.y, x.z, x.w};
-    p.store(part, g, m, n, v);
+    for (int row = 0; row < rows; ++row) {
+      const float4 x = *reinterpret_cast<const float4*>(out + row * S::kOutLine + 4 * lane);
+      float v[4] = {x.x, x.y, x.z, x.w};
+      p.store(part_of_k, g, m0 + row, n, v);
+    }
+    fence_async();  // what TMA writes next lies there
+    __syncthreads();
   }
 #endif
 }
@@ -165,13 +180,22 @@ TensorMap simt_map(const Lines<float, kAlong>& o, int outers, int k, int groups)
                                 kAlongK ? Swizzle::b64 : Swizzle::none});
 }
 
+constexpr int kSimtPlaces = 2 * 132;  // blocks that an H100 works on together
+inline int64_t tiles_of(const MatmulParams& s) { return s.batch * tiles_of<SimtTma::kTile>(int(s.m), int(s.n)); }
+
 // In the time of a step of k, 1.3 us where two blocks share an H100's multiprocessor and one of them is counted at a time.
 inline Parts simt_parts(const MatmulParams& s, SplitK split) {
   constexpr PartCosts kCosts{132, 2, 0.03, 2};
   constexpr int kLeast = 4;  // steps that are worth a block
   const int64_t most = split == SplitK::never ? 1 : std::max<int64_t>(s.k / (kLeast * SimtTma::kDepth), 1);
-  const int64_t tiles = s.batch * ceil_div(s.m, SimtTma::kTile) * ceil_div(s.n, SimtTma::kTile);
-  return choose_parts(tiles, ceil_div(s.k, SimtTma::kDepth), most, kCosts);
+  return choose_parts(tiles_of(s), ceil_div(s.k, SimtTma::kDepth), most, kCosts);
+}
+// How many tiles to share, of one to two rounds: where that saves more steps than it costs to leave 64 KB in memory and read them.
+inline int64_t simt_shared(const MatmulParams& s) {
+  constexpr int64_t kCost = 4, kMostSteps = std::numeric_limits<int>::max() / (2 * kSimtPlaces * kSimtPlaces);
+  const int64_t tiles = tiles_of(s), steps = ceil_div(s.k, SimtTma::kDepth), last = tiles % kSimtPlaces;
+  const bool saves = last > 0 && (kSimtPlaces - last) * steps >= kCost * kSimtPlaces;
+  return s.batch == 1 && tiles > kSimtPlaces && saves && steps <= kMostSteps ? kSimtPlaces + last : 0;
 }
 
 }  // namespace
@@ -182,28 +206,29 @@ bool supports_simt_tma(const MatrixProduct<float>& p) {
          device_is_hopper();
 }
 // Where two blocks share each multiprocessor most of the time: one alone has a warp a scheduler. (8192 rows, 768 to 3072, on an
-// H200: forward with 1536 tiles in 6 rounds 826 us, version 5 923; dgrad with 384 in 1.5 rounds 1027 and 915.)
+// H200: forward with 1536 tiles in 6 rounds 826 us, version 5 923; dgrad with 384, then in 2 rounds, 1027 and 915.)
 bool simt_tma_pays(const MatrixProduct<float>& p) {
-  constexpr int64_t kAtOnce = 2 * 132;
   const MatmulParams& s = p.shape;
-  const int64_t tiles = s.batch * ceil_div(s.m, SimtTma::kTile) * ceil_div(s.n, SimtTma::kTile);
-  const int64_t blocks = tiles * simt_parts(s, p.split).count;
-  return std::min(s.m, s.n) > SimtTma::kTile / 2 && 5 * blocks >= 4 * kAtOnce * ceil_div(blocks, kAtOnce);
+  const int64_t parts = simt_parts(s, p.split).count, blocks = tiles_of(s) * parts;
+  const bool full = 5 * blocks >= 4 * kSimtPlaces * ceil_div(blocks, kSimtPlaces) || (parts == 1 && simt_shared(s) > 0);
+  return std::min(s.m, s.n) > SimtTma::kTile / 2 && full;
 }
 void simt_tma_product(Context& context, const MatrixProduct<float>& matrices) {
   with_operands(matrices, [&]<class P>(P p) {
     const int steps = int(ceil_div(ceil_div(p.k, SimtTma::kDepth), simt_parts(matrices.shape, matrices.split).count));
     p.k_part = steps * SimtTma::kDepth;
-    const int parts = int(ceil_div(p.k, p.k_part));
+    const int parts = int(ceil_div(p.k, p.k_part)), tiles = tiles_of<SimtTma::kTile>(p.m, p.n);
+    const int shared = parts == 1 ? int(simt_shared(matrices.shape)) : 0;
     const auto map_a = simt_map(p.a, p.m, p.k, p.groups), map_b = simt_map(p.b, p.n, p.k, p.groups);
-    const dim3 grid(unsigned(ceil_div(p.m, SimtTma::kTile) * ceil_div(p.n, SimtTma::kTile)), unsigned(parts), unsigned(p.groups));
-    const auto run = [&] {
-      launch(product_v9_tma<P>, grid, SimtTma::kThreads, aligned_shared_bytes<SimtTma::Smem>, context, p, map_a, map_b);
+    const auto run = [&](const SimtShares& shares) {
+      launch(product_v9_tma<P>, dim3(unsigned(shared > 0 ? kSimtPlaces : tiles), unsigned(parts), unsigned(p.groups)),
+             SimtTma::kThreads, aligned_shared_bytes<SimtTma::Smem>, context, p, shares, map_a, map_b);
     };
-    if (parts == 1) return run();
+    if (shared > 0) return with_shares<SimtShares>(context, shared, kSimtPlaces, run);
+    if (parts == 1) return run({});
     const auto partial = device_scratch<float>(context, size_t(parts) * size_t(p.groups) * size_t(p.m) * size_t(p.n));
     p.partial = partial.get();
-    run();
+    run({});
     sum_parts(context, p, parts);
   });
 }

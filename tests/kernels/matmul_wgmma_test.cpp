@@ -1,4 +1,7 @@
 // Versions 7, 8 and 9 of matmul and linear on emu, in order and in a random schedule.
+#include <algorithm>
+#include <span>
+
 #include "tests/kernels/matmul_check.h"
 
 using namespace graft;
@@ -115,4 +118,17 @@ TEST_CASE("simt tma matmul: all transposes, ragged, batched, accumulated, more t
   check_transposed<float>(9, {1, 132, 68, 228, false, false, Write::accumulate}, Inputs::normal);
   check_matmul<float>({1, 67, 65, 4, false, true}, Inputs::integers, 9);
   check_matmul<float>({1, 64, 64, 2064, true, false}, Inputs::normal, 9);  // parts of k
+}
+TEST_CASE("simt tma matmul: tiles in shares have the bits of whole ones") {
+  constexpr int64_t kM = 2200, kN = 2060, kK = 84, kSome = 136;  // 306 tiles in 264 places; 136 rows: 34 tiles, none shared
+  const auto a = values<float>(kM * kK, 1, Inputs::normal), b = values<float>(kN * kK, 2, Inputs::normal);
+  const auto product = [&](int64_t first, int64_t rows, uint64_t seed) {
+    std::vector<float> c(size_t(rows * kN), NAN);
+    call<MatmulForward, float>(Op::matmul, Pass::forward, 9, seed, c.data(), a.data() + first * kK, b.data(),
+                               MatmulParams{1, rows, kN, kK, false, true});
+    return c;
+  };
+  const auto all = product(0, kM, 1);
+  for (int64_t first : {int64_t{0}, 8 * kSome, kM - kSome})
+    CHECK(std::ranges::equal(product(first, kSome, 0), std::span(all).subspan(size_t(first * kN), size_t(kSome * kN))));
 }
