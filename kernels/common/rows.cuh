@@ -64,6 +64,30 @@ struct RowRegisters {
   }
 };
 
+// A row as it lies in memory: bf16 takes half of the registers, and is unpacked where it is used.
+template <class Team, class T, int kValues>
+struct PackedRow {
+  using Row = RowRegisters<Team, T, kValues>;
+  uint4 pieces[Row::kPieces];
+
+  __device__ void read(const T* row, int64_t cols) {
+#pragma unroll
+    for (int i = 0; i < Row::kPieces; ++i)
+      if (Row::column(i) < cols) pieces[i] = load_packed(row + Row::column(i));
+  }
+  // f(values, column of the first) of each vector within the row.
+  template <class F>
+  __device__ void each(int64_t cols, F f) const {
+#pragma unroll
+    for (int i = 0; i < Row::kPieces; ++i) {
+      if (Row::column(i) >= cols) continue;
+      float v[Row::kWidth];
+      unpack<T>(v, pieces[i]);
+      f(v, Row::column(i));
+    }
+  }
+};
+
 // Whether rows of `cols` fit into a team with kValues a thread of a block, in units of 16 bytes.
 template <int kValues, class T>
 bool rows_fit(int64_t cols) {
@@ -74,6 +98,7 @@ bool rows_fit(int64_t cols) {
 template <int kValues, class F>
 void with_row_team(int64_t cols, F f) {
   if (cols <= 32 * 8) f.template operator()<Warp, 8>();
+  else if (cols <= 32 * 24) f.template operator()<Warp, 24>();
   else if (cols <= 32 * 32) f.template operator()<Warp, 32>();
   else if (cols <= 128 * kValues) f.template operator()<Block<128>, kValues>();
   else if (cols <= 256 * kValues) f.template operator()<Block<256>, kValues>();

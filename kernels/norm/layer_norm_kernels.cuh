@@ -26,32 +26,30 @@ __global__ void __launch_bounds__(Team::kSize* Team::kRows)
     layer_norm_v2(T* y, float* mean, float* rstd, const T* x, const float* weight, const float* bias, LayerNormParams p) {
   const int64_t r = Team::row();
   if (r >= p.rows) return;  // of a warp all or none
-  using Row = RowRegisters<Team, T, kValues>;
-  Row row;
-  row.read(x + r * p.channels, p.channels, 0);
+  constexpr int kWidth = kVector<T>;
+  PackedRow<Team, T, kValues> row;
+  row.read(x + r * p.channels, p.channels);
   const float n = float(p.channels);
   float sum = 0, squares = 0;
-  row.each([&](float v, int, int) { sum += v; });
+  row.each(p.channels, [&](const float(&v)[kWidth], int) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) sum += v[j];
+  });
   const float m = Team::sum(sum) / n;
+  row.each(p.channels, [&](const float(&v)[kWidth], int) {
 #pragma unroll
-  for (int i = 0; i < Row::kPieces; ++i) {
-    if (Row::column(i) >= p.channels) continue;
-#pragma unroll
-    for (int j = 0; j < Row::kWidth; ++j) squares += (row.v[i][j] - m) * (row.v[i][j] - m);
-  }
+    for (int j = 0; j < kWidth; ++j) squares += (v[j] - m) * (v[j] - m);
+  });
   const float s = 1.0f / sqrtf(Team::sum(squares) / n + float(p.eps));
   if (Team::thread() == 0) mean[r] = m, rstd[r] = s;
+  row.each(p.channels, [&](float(&v)[kWidth], int c) {
+    float w[kWidth], b[kWidth];
+    if (weight) load<kWidth>(w, weight + c);
+    if (bias) load<kWidth>(b, bias + c);
 #pragma unroll
-  for (int i = 0; i < Row::kPieces; ++i) {
-    const int64_t c = Row::column(i);
-    if (c >= p.channels) continue;
-    float w[Row::kWidth], b[Row::kWidth];
-    if (weight) load<Row::kWidth>(w, weight + c);
-    if (bias) load<Row::kWidth>(b, bias + c);
-#pragma unroll
-    for (int j = 0; j < Row::kWidth; ++j) row.v[i][j] = (row.v[i][j] - m) * s * (weight ? w[j] : 1.0f) + (bias ? b[j] : 0.0f);
-    store<Row::kWidth>(y + r * p.channels + c, row.v[i]);
-  }
+    for (int j = 0; j < kWidth; ++j) v[j] = (v[j] - m) * s * (weight ? w[j] : 1.0f) + (bias ? b[j] : 0.0f);
+    store<kWidth>(y + r * p.channels + c, v);
+  });
 }
 
 // Rows team, team + teams, ..: dx (null: not needed), and share[team][2][C] of dweight and dbias (null: not needed).
