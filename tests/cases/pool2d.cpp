@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -28,9 +30,16 @@ constexpr Shape kShapes[] = {
     {{16, 55, 55, 96, 3, 2, 0, false}, Tier::bench},
 };
 
-// Every window lies inside the image, so any tap is a valid one.
-bool whole_windows(const Pool2dParams& p) {
-  return p.padding == 0 && (p.oh - 1) * p.stride + p.kh <= p.h && (p.ow - 1) * p.stride + p.kw <= p.w;
+// Taps [first, end) that lie inside the image for every window: all, or those in row `padding` of a window that no edge cuts off.
+struct Taps {
+  int64_t first, end;
+};
+Taps valid_taps(const Pool2dParams& p) {
+  const int64_t last_row = (p.oh - 1) * p.stride, last_column = (p.ow - 1) * p.stride;  // of tap (padding, padding)
+  const int64_t right = std::max<int64_t>(last_column - p.padding + p.kw - p.w, 0);
+  if (p.padding == 0 && right == 0 && last_row + p.kh <= p.h) return {0, p.kh * p.kw};
+  if (last_row >= p.h) return {0, 0};
+  return {p.padding * (p.kw + 1), p.padding * p.kw + p.kw - right};
 }
 
 Pool2dParams parameters(const Window& s) {
@@ -59,8 +68,9 @@ void add_max(Tier tier, const Window& window) {
   add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name, tier, {out(y), out(y), in_distinct(x)}, cost, p);
   add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name + " ties, no taps", tier == Tier::bench ? Tier::full : tier,
                         {out(y), absent(), index(x, 3)}, cost, p);
-  if (!whole_windows(p)) return;  // tests/tensor/norms_test.cpp has the others
-  add<MaxPool2dBackward>(Op::max_pool2d, Pass::backward, name, tier, {out(x), in(y), index(y, p.kh * p.kw)},
+  const Taps taps = valid_taps(p);
+  if (taps.first >= taps.end) return;  // tests/tensor/norms_test.cpp has such shapes too
+  add<MaxPool2dBackward>(Op::max_pool2d, Pass::backward, name, tier, {out(x), in(y), index(y, taps.first, taps.end)},
                          {.reduction = double(p.kh * p.kw), .bytes = cost.bytes}, p);
 }
 

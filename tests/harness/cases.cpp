@@ -44,7 +44,7 @@ double value(const Arg& a, const Philox& random, int64_t i, int64_t step) {
   switch (a.fill) {
     case Arg::normal: return float(random.normal(uint64_t(i)));
     case Arg::uniform: return float(a.lo + (a.hi - a.lo) * random.uniform(uint64_t(i)));
-    case Arg::index: return double(random.below(uint64_t(i), uint64_t(a.hi)));
+    case Arg::index: return a.lo + double(random.below(uint64_t(i), uint64_t(a.hi - a.lo)));
     case Arg::distinct: return float(4.0 * double((i * step + 7) % a.n) / double(a.n) - 2.0);
   }
   return 0;

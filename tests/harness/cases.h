@@ -29,13 +29,14 @@ struct Arg {
   enum Role { output, input, in_out, absent } role;
   int64_t n = 0;
   enum Fill { normal, uniform, index, distinct } fill = normal;
-  double lo = 0, hi = 1;  // uniform in [lo, hi); index in [0, hi)
+  double lo = 0, hi = 1;  // uniform in [lo, hi); index in [lo, hi)
 };
 inline Arg out(int64_t n) { return {Arg::output, n}; }  // NaN before the call
 inline Arg in(int64_t n) { return {Arg::input, n}; }    // standard normal
 inline Arg in_uniform(int64_t n, double lo, double hi) { return {Arg::input, n, Arg::uniform, lo, hi}; }
 inline Arg in_distinct(int64_t n) { return {Arg::input, n, Arg::distinct}; }  // a permutation: no ties for max
-inline Arg index(int64_t n, int64_t below) { return {Arg::input, n, Arg::index, 0, double(below)}; }
+inline Arg index(int64_t n, int64_t first, int64_t below) { return {Arg::input, n, Arg::index, double(first), double(below)}; }
+inline Arg index(int64_t n, int64_t below) { return index(n, 0, below); }
 inline Arg in_out(int64_t n) { return {Arg::in_out, n}; }  // standard normal, compared after the call
 inline Arg in_out_uniform(int64_t n, double lo, double hi) { return {Arg::in_out, n, Arg::uniform, lo, hi}; }
 inline Arg absent() { return {Arg::absent}; }  // a null pointer
