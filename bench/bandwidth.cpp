@@ -105,12 +105,27 @@ double Roofline::cached_gbs(double bytes) const {
   return std::max(gbs, memory_gbs);
 }
 
+double Roofline::cold_gbs(double bytes) const {
+  if (cold.empty() || bytes >= double(cold.back().working_set)) return memory_gbs;
+  const auto seconds = [](const Bandwidth& b) { return double(b.working_set) / b.gbs; };
+  size_t i = 0;
+  while (double(cold[i].working_set) < bytes) ++i;
+  double time = seconds(cold[i]);
+  if (i > 0) {
+    const double from = double(cold[i - 1].working_set), part = (bytes - from) / (double(cold[i].working_set) - from);
+    time = seconds(cold[i - 1]) + part * (time - seconds(cold[i - 1]));
+  }
+  return bytes / time;
+}
+
 Roofline best(const Roofline& a, const Roofline& b) {
   Roofline r = a;
   r.gflops = std::max(a.gflops, b.gflops), r.tensor_gflops = std::max(a.tensor_gflops, b.tensor_gflops);
   r.memory_gbs = std::max(a.memory_gbs, b.memory_gbs);
-  for (size_t i = 0; i < std::min(a.bandwidths.size(), b.bandwidths.size()); ++i)
-    r.bandwidths[i].gbs = std::max(a.bandwidths[i].gbs, b.bandwidths[i].gbs);
+  const auto better = [](std::vector<Bandwidth>& of, const std::vector<Bandwidth>& other) {
+    for (size_t i = 0; i < std::min(of.size(), other.size()); ++i) of[i].gbs = std::max(of[i].gbs, other[i].gbs);
+  };
+  better(r.bandwidths, b.bandwidths), better(r.cold, b.cold);
   return r;
 }
 

@@ -185,7 +185,7 @@ class Run {
   void judge(Result& r, double working_set, bool by_request) const {
     r.peak_gflops = real_ == DType::bf16 || by_request ? roofline_.tensor_gflops : roofline_.gflops;
     if (r.peak_gflops == 0) r.peak_gflops = roofline_.gflops;
-    r.bandwidth_gbs = r.cache == "cold" ? roofline_.memory_gbs : roofline_.cached_gbs(working_set);
+    r.bandwidth_gbs = r.cache == "cold" ? roofline_.cold_gbs(r.bytes) : roofline_.cached_gbs(working_set);
   }
 
   const Options& o_;

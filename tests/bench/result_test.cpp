@@ -6,6 +6,7 @@
 
 #include "bench/against.h"
 #include "bench/result.h"
+#include "bench/roofline.h"
 #include "kernels/common/error.h"
 #include "kernels/common/philox.h"
 
@@ -112,4 +113,15 @@ TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engi
   CHECK(text.find("| rows=4096 cols=512 | 3 | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2000 (2.00) |") != std::string::npos);
   CHECK(text.find("| 9 (disturbed) | - |") != std::string::npos);
   CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - |") != std::string::npos);
+}
+TEST_CASE("bench: a cold pass over few bytes takes what its launch does, too") {
+  Roofline r{.memory_gbs = 4000, .cold = {{1000000, 250}, {4000000, 800}, {1000000000, 4000}}};  // 4 us, 5 us, 250 us
+  CHECK(r.cold_gbs(500000) == doctest::Approx(125));
+  CHECK(r.cold_gbs(2500000) == doctest::Approx(2.5e6 / 4.5e3));
+  CHECK(r.cold_gbs(4000000) == doctest::Approx(800));
+  CHECK(r.cold_gbs(2e9) == 4000);
+  CHECK(Roofline{.memory_gbs = 20}.cold_gbs(1000) == 20);
+  Roofline other = r;
+  other.cold[0].gbs = 500;
+  CHECK(best(r, other).cold_gbs(500000) == doctest::Approx(250));
 }
