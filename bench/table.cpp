@@ -36,18 +36,26 @@ std::string table_row(const Result& r) {
 
 namespace {
 
-// Every machine on which something was measured, with what it reached.
+// Every machine on which something was measured, with what it reaches.
 std::string machines(const std::vector<Result>& results) {
-  std::map<std::string, std::pair<double, double>> found;
+  struct Peaks {
+    std::map<std::string, double> gflops;  // of a dtype; the least: versions that round f32 to tf32 have another
+    double memory = 0;
+  };
+  std::map<std::string, Peaks> found;
   for (const Result& r : results) {
-    auto& [peak, memory] = found[fmt::format("{}, {}, {}, {} thread{}, commit {}", r.device, r.target, r.driver, r.threads,
-                                             r.threads > 1 ? "s" : "", r.commit)];
-    peak = std::max(peak, r.peak_gflops);
-    if (r.cache == "cold") memory = std::max(memory, r.bandwidth_gbs);
+    Peaks& peaks = found[fmt::format("{}, {}, {}, {} thread{}, commit {}", r.device, r.target, r.driver, r.threads,
+                                     r.threads > 1 ? "s" : "", r.commit)];
+    const auto [at, first] = peaks.gflops.try_emplace(r.dtype, r.peak_gflops);
+    if (!first) at->second = std::min(at->second, r.peak_gflops);
+    if (r.cache == "cold") peaks.memory = std::max(peaks.memory, r.bandwidth_gbs);
   }
   std::string text;
-  for (const auto& [machine, measured] : found)
-    text += fmt::format("- {}: {:.1f} GFLOP/s fp32, {:.1f} GB/s from memory\n", machine, measured.first, measured.second);
+  for (const auto& [machine, peaks] : found) {
+    text += fmt::format("- {}: ", machine);
+    for (const auto& [dtype, gflops] : peaks.gflops) text += fmt::format("{:.1f} GFLOP/s {}, ", gflops, dtype);
+    text += peaks.memory > 0 ? fmt::format("{:.1f} GB/s from memory\n", peaks.memory) : "no cold row\n";
+  }
   return text;
 }
 

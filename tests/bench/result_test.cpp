@@ -105,7 +105,10 @@ TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engi
   alone.shape = "rows=1 cols=1", alone.times = 1;
   Result disturbed = row({9e-3});
   disturbed.version = 0, disturbed.shape = "rows=2 cols=2", disturbed.disturbed = true;
-  const std::string text = markdown({ours, other, alone, disturbed});
+  Result half = row({1e-3});
+  half.dtype = "bf16", half.suite = "other", half.peak_gflops = 1600;
+  const std::string text = markdown({ours, other, alone, disturbed, half});
+  CHECK(text.find("commit abc: 1600.0 GFLOP/s bf16, 100.0 GFLOP/s f32, 20.0 GB/s from memory") != std::string::npos);
   // The disturbed row does not count: 3 calls of 1 ms and one of 3 ms; the vendor has the first alone. Roofline: 0.8 ms of each
   // call.
   CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 of 3 | 6000 | 53 | 2.00 |") != std::string::npos);
@@ -114,6 +117,7 @@ TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engi
   CHECK(text.find("| 9 (disturbed) | - |") != std::string::npos);
   CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - |") != std::string::npos);
 }
+
 TEST_CASE("bench: a cold pass over few bytes takes what its launch does, too") {
   Roofline r{.memory_gbs = 4000, .cold = {{1000000, 250}, {4000000, 800}, {1000000000, 4000}}};  // 4 us, 5 us, 250 us
   CHECK(r.cold_gbs(500000) == doctest::Approx(125));
