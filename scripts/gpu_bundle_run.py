@@ -184,6 +184,7 @@ embedding|--suite|gpt2/train|--dtype|bf16|--cache|cold
 conv2d|--suite|resnet50/train|--dtype|bf16|--shape|kernel=1x1 stride=1|--cache|hot
 conv2d|--suite|resnet50/train|--dtype|bf16|--shape|stride=2|--cache|hot
 cross_entropy|--suite|gpt2/train|--dtype|bf16|--cache|cold
+linear|--suite|gpt2/train|--shape|in=768 out=3072|--cache|hot|--ladder|--engines|graft
 """.strip().splitlines()]
 
 
