@@ -3,13 +3,12 @@
 // forward   v1 plain    one thread a value: a row is read as whole lines; accepts all
 //           v2 vectors  one thread 16 bytes. Features in units of 16 bytes. 8 bytes a value in f32, 4 in bf16
 // backward  v1 rows     one thread a value of dweight walks all ids: no atomics, the same bits every time; work V n D; accepts all
-//           v2 places   dweight is cleared; of each id its first place and how often it stands there are found by atomic minimum
-//                       and count, whose results no order changes. A block a place: that of an id's first place copies its row of
-//                       dy, or walks the places behind it until it has added up as many rows as there are; all others leave.
-//                       4 n bytes of ids for each id that comes again; each row of dy is read once
+//           v2 places   of each id its first place and how often it stands there are found by atomic minimum and count, whose
+//                       results no order changes. A row of dweight without a place, or with one, is cleared or copied by a warp.
+//                       For the others a block a place: that of an id's first place walks the places behind it until it has added
+//                       up as many rows as there are; all others leave. 8 n bytes of ids for each id that comes again; each row of
+//                       dy is read once, each of dweight written once
 // An id outside [0, V) throws where the ids are in host memory, else its row of y is NaN and it has no gradient.
-#include <algorithm>
-
 #include "kernels/common/launch.h"
 #include "kernels/common/registry.h"
 #include "kernels/common/vectors.h"
@@ -50,13 +49,9 @@ struct alignas(8) Places {
   int first, count;
 };
 
-// No place has an id, and no id a gradient.
-template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads) clear(T* dweight, Places* places, EmbeddingParams p) {
-  const float zero[kWidth] = {};
-  for (int64_t i = global_thread(); i < p.vocabulary; i += global_threads()) places[i] = {int(p.n), 0};
-  for (int64_t i = global_thread() * kWidth; i < p.vocabulary * p.features; i += global_threads() * kWidth)
-    store<kWidth>(dweight + i, zero);
+__global__ void __launch_bounds__(kThreads) no_places(Places* places, EmbeddingParams p) {
+  const int64_t i = global_thread();
+  if (i < p.vocabulary) places[i] = {int(p.n), 0};
 }
 
 __global__ void __launch_bounds__(kThreads) find_places(Places* places, const int64_t* ids, EmbeddingParams p) {
@@ -66,8 +61,9 @@ __global__ void __launch_bounds__(kThreads) find_places(Places* places, const in
   atomicAdd(&places[ids[i]].count, 1);
 }
 
-// All features of the row that place blockIdx.x is the first to take, kRowThreads vectors at a time.
-constexpr int kRowThreads = 128, kPlacesAtOnce = 4;
+// The first n blocks: all features of the row that place blockIdx.x is the first of several to take, kRowThreads vectors at a time.
+// The rest: a warp a row of dweight that at most one place takes.
+constexpr int kRowThreads = 128, kRowsOfBlock = kRowThreads / 32, kPlacesAtOnce = 4;
 template <int kWidth, class T>
 __global__ void __launch_bounds__(kRowThreads)
     embedding_backward_v2(T* dweight, const T* dy, const int64_t* ids, const Places* places, EmbeddingParams p) {
@@ -76,10 +72,21 @@ __global__ void __launch_bounds__(kRowThreads)
   };
   auto& s = shared<Smem>();
   const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32, first = int(blockIdx.x);
+  if (first >= p.n) {
+    const int64_t row = (first - p.n) * kRowsOfBlock + warp;
+    const Places all = row < p.vocabulary ? places[row] : Places{0, 2};
+    if (all.count > 1) return;
+    for (int64_t d = lane * kWidth; d < p.features; d += 32 * kWidth) {
+      float v[kWidth] = {};
+      if (all.count == 1) load<kWidth>(v, dy + all.first * p.features + d);
+      store<kWidth>(dweight + row * p.features + d, v);
+    }
+    return;
+  }
   const int64_t id = ids[first];
   if (id < 0 || id >= p.vocabulary) return;
   const Places all = places[id];
-  if (all.first != first) return;
+  if (all.first != first || all.count == 1) return;
   for (int64_t d0 = 0; d0 < p.features; d0 += kRowThreads * kWidth) {
     const int64_t d = d0 + thread * kWidth;
     float sum[kWidth] = {};
@@ -148,12 +155,10 @@ struct Backward {
   template <int kWidth>
   static void run_v2(Context& context, T* dweight, const T* dy, const int64_t* ids, const EmbeddingParams& p) {
     const auto places = device_scratch<Places>(context, size_t(p.vocabulary));
-    launch_blocks(context, blocks_for(std::max(p.vocabulary * p.features / kWidth, p.vocabulary), kThreads), kThreads,
-                  clear<kWidth, T>, dweight, places.get(), p);
-    if (p.n == 0 || p.features == 0) return;
+    launch_threads(context, p.vocabulary, no_places, places.get(), p);
     launch_threads(context, p.n, find_places, places.get(), ids, p);
-    launch_blocks(context, p.n, kRowThreads, embedding_backward_v2<kWidth, T>, dweight, dy, ids,
-                  static_cast<const Places*>(places.get()), p);
+    launch_blocks(context, p.n + ceil_div(p.vocabulary, kRowsOfBlock), kRowThreads, embedding_backward_v2<kWidth, T>, dweight, dy,
+                  ids, static_cast<const Places*>(places.get()), p);
   }
   static void v2(Context& context, T* dweight, const T* dy, const int64_t* ids, const EmbeddingParams& p) {
     if (aligned_16(dweight, dy) && p.features % kVector<T> == 0) run_v2<kVector<T>>(context, dweight, dy, ids, p);

@@ -24,6 +24,7 @@ GRAFT_CASES(embedding) {
   for (auto [n, vocabulary, features] : {Table{1, 1, 1},
                                          {5, 3, 7},
                                          {0, 4, 2},
+                                         {0, 20, 8},
                                          {40, 1000, 33},
                                          {3000, 50, 96},
                                          {70001, 7, 5},
