@@ -23,7 +23,7 @@
 
 namespace graft::harness {
 
-enum class Tier { smoke, ci, full, bench };  // smoke: also on emu; ci: every run; full: by request; bench: timed
+enum class Tier { smoke, ci, full, bench };  // smoke: on emu in several schedules; ci: every run; full: by request; bench: timed
 
 struct Arg {
   enum Role { output, input, in_out, absent } role;

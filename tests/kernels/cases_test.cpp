@@ -74,10 +74,12 @@ void run_op_on_emu(Op op) {
   Context context(1);
   for (Pass pass : passes(op))
     for (DType real : {DType::f32, DType::bf16}) {
-      if (!has_kernel(op, pass, Backend::emu, real)) continue;
+      if (!has_kernel(op, pass, Backend::emu, real)) continue;  // "every op has" says so
+      int run = 0;
       for (const Case& c : all_cases())
         if (c.op == op && c.pass == pass && c.tier <= Tier::ci && c.cost.flops <= (real == DType::bf16 ? kMaxFlopsBf16 : kMaxFlops))
-          run_on_emu(c, context, real);
+          run_on_emu(c, context, real), ++run;
+      CHECK_MESSAGE(run > 0, name(op), " ", name(pass), " ", name(real), " has no case of at most ", kMaxFlopsBf16, " flops");
     }
 }
 #define OP(op, room, ...) \
@@ -96,7 +98,7 @@ TEST_CASE("an empty slot throws by name") {
   }
 }
 
-TEST_CASE("every op has ref in float and double, cpu in float, and emu where the build has it") {
+TEST_CASE("every op has ref in float and double, cpu in float, and emu in float and bf16 where the build has it") {
   const bool emu = has_kernel(Op::matmul, Pass::forward, Backend::emu, DType::f32);
   for (int i = 0; i < kOps; ++i)
     for (Pass pass : passes(Op(i))) {
@@ -104,6 +106,6 @@ TEST_CASE("every op has ref in float and double, cpu in float, and emu where the
       CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f64));
       CHECK(has_kernel(Op(i), pass, Backend::ref, DType::f32));
       CHECK(has_kernel(Op(i), pass, Backend::cpu, DType::f32));
-      CHECK(has_kernel(Op(i), pass, Backend::emu, DType::f32) == emu);
+      for (DType real : {DType::f32, DType::bf16}) CHECK(has_kernel(Op(i), pass, Backend::emu, real) == emu);
     }
 }

@@ -71,12 +71,6 @@ TEST_CASE("versions matmul") {
     }
 }
 
-TEST_CASE("versions linear") {
-  Context context(1);
-  for (const Case& c : all_cases())
-    if (c.op == Op::linear && c.tier == Tier::smoke) check_versions(c, 1);
-}
-
 TEST_CASE("versions: what runs is what was asked for") {
   const Version all[] = {{1, "plain"}, {2, "tiles"}, {5, "tensor cores", true}};
   const bool every[] = {true, true, true}, small[] = {true, false, false};
