@@ -150,7 +150,7 @@ struct Backward {
     launch_threads(context, p.vocabulary * p.features, embedding_backward_v1<T>, dweight, dy, ids, p);
   }
   static bool supports_v2(T*, const T*, const int64_t*, const EmbeddingParams& p) {
-    return p.n < 65536 && p.vocabulary >= 16;  // few rows: so few blocks stay that v1 is better
+    return p.n < (1 << 30) && p.vocabulary >= 16;  // few rows: so few blocks stay that v1 is better
   }
   template <int kWidth>
   static void run_v2(Context& context, T* dweight, const T* dy, const int64_t* ids, const EmbeddingParams& p) {

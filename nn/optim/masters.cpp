@@ -19,6 +19,13 @@ void Masters::round() const {
     if (!rounded[i].second.same_as(parameters_[i].second)) rounded[i].second.copy_from(parameters_[i].second);
 }
 
+Masters::~Masters() {
+  try {
+    restore();
+  } catch (const Error&) {  // of a device that has failed: that error is on its way
+  }
+}
+
 void Masters::restore() {
   if (restored_) return;
   restored_ = true;

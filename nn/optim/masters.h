@@ -14,7 +14,7 @@ class Masters {
   const NamedTensors& parameters() const { return parameters_; }  // f32, all of them
   void round() const;                                             // the module's parameters again from these
   void restore();                                                 // their gradients, if any, come along
-  ~Masters() { restore(); }
+  ~Masters();
   Masters(const Masters&) = delete;
 
  private:

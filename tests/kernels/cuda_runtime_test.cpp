@@ -229,6 +229,19 @@ TEST_CASE("cuda graph: replays, with memory of its own") {
   CHECK(f.allocator.allocate(4, nullptr) == y);
 }
 
+TEST_CASE("cuda graph: a recording gets the memory that an eager step has left") {
+  Fixture f(64 * kMiB);
+  Context context(1);
+  const auto step = [&] { f.allocator.deallocate(f.allocator.allocate(40 * kMiB, context.stream()), context.stream()); };
+  step();
+  CHECK(f.allocator.stats().reserved == 40 * kMiB);
+  CudaGraph graph;
+  graph.capture(context, step);
+  CHECK(graph.captured());
+  CHECK(f.allocator.stats().reserved == 40 * kMiB);
+  f.allocator.check_invariants();
+}
+
 TEST_CASE("cases run on cuda by copies, with their guard zones") {
   if (!harness::SimulatedGpu::possible()) return harness::not_run("this build has real kernels for cuda, or none for emu");
   const harness::SimulatedGpu simulated;

@@ -180,6 +180,7 @@ void Allocator::reset_peak() {
 
 int64_t Allocator::begin_capture(void* stream) {
   std::lock_guard lock(mutex_);
+  if (captures_.empty()) release_free_segments();  // the graph cannot have what an eager step has left
   check<DeviceError>(captures_.emplace(stream, graphs_ + 1).second, "cuda: a graph is being recorded on this stream already");
   return ++graphs_;
 }

@@ -8,7 +8,8 @@
 //   Out of memory. Segments that are wholly free go back to the driver before it is asked again; then OutOfMemory says what is
 //   where.
 //   Capture. What a stream allocates while a graph is recorded stays with the graph: replays write to those addresses. What is
-//   freed meanwhile, though allocated before, is kept until the graph is gone, for the same reason.
+//   freed meanwhile, though allocated before, is kept until the graph is gone, for the same reason. Segments that are wholly free go
+//   back to the driver before: a recording can take what an eager step has left.
 #pragma once
 #include <map>
 #include <mutex>

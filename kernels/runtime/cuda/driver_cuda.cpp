@@ -79,8 +79,14 @@ class Cuda final : public Driver {
     return e;
   }
   void destroy_event(void* e) override { cudaEventDestroy(event_of(e)); }
-  void record(void* event, void* stream) override { check_cuda(cudaEventRecord(event_of(event), stream_of(stream)), "record"); }
-  void wait(void* stream, void* event) override { check_cuda(cudaStreamWaitEvent(stream_of(stream), event_of(event)), "wait"); }
+  void record(void* event, void* stream) override {
+    const Here here(device_);  // the null stream is that of the current device
+    check_cuda(cudaEventRecord(event_of(event), stream_of(stream)), "record");
+  }
+  void wait(void* stream, void* event) override {
+    const Here here(device_);
+    check_cuda(cudaStreamWaitEvent(stream_of(stream), event_of(event)), "wait");
+  }
   void finish(void* event) override { check_cuda(cudaEventSynchronize(event_of(event)), "finish"); }
   double milliseconds(void* begin, void* end) override {
     float ms = 0;
@@ -89,9 +95,11 @@ class Cuda final : public Driver {
   }
 
   void begin_capture(void* stream) override {
+    const Here here(device_);
     check_cuda(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal), "capture");
   }
   void* end_capture(void* stream) override {
+    const Here here(device_);
     cudaGraph_t graph = nullptr;
     check_cuda(cudaStreamEndCapture(stream_of(stream), &graph), "capture");
     cudaGraphExec_t executable = nullptr;
@@ -101,6 +109,7 @@ class Cuda final : public Driver {
     return executable;
   }
   void launch_graph(void* graph, void* stream) override {
+    const Here here(device_);
     check_cuda(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_of(stream)), "graph");
   }
   void destroy_graph(void* graph) override {

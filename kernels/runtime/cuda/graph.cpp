@@ -32,6 +32,13 @@ void CudaGraph::capture(Context& context, const std::function<void()>& work) {
   end();
 }
 
+CudaGraph::~CudaGraph() {
+  try {
+    clear();
+  } catch (const Error&) {  // of a device that has failed: that error is on its way
+  }
+}
+
 void CudaGraph::replay(Context& context) {
   check<DeviceError>(handle_, "cuda: replay: nothing has been captured");
   driver(device_).launch_graph(handle_, context.stream());

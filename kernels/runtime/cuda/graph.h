@@ -7,8 +7,9 @@
 //   for (...) { x.copy_from(batch); graph.replay(context); }
 //
 // A replay does the same launches on the same addresses with the same arguments. So `step` works on tensors that stay: the
-// batch is copied into x. What the host decided while recording is fixed: the learning rate, AdamW's step count, the random
-// stream of dropout. Nothing inside may bring values to the host (item(), to_vector(): DeviceError).
+// batch is copied into x. What the host decided while recording is fixed, whether gradients are clipped and the random stream of
+// dropout among it; learning rate and step count lie on the device (kernels/optim/step_state.h). Nothing inside may bring values to
+// the host (item(), to_vector(): DeviceError).
 #pragma once
 #include <functional>
 
@@ -20,7 +21,7 @@ namespace graft::cuda {
 class CudaGraph {
  public:
   explicit CudaGraph(int device = current_device()) : device_(device), stream_(device) {}
-  ~CudaGraph() { clear(); }
+  ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;
 
   // What `work` launches on the context's stream, which is another one meanwhile. Passes on what `work` throws.
