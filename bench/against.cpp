@@ -12,9 +12,11 @@ namespace {
 
 auto key(const Result& r) { return std::tie(r.op, r.pass, r.dtype, r.shape, r.engine, r.version, r.cache, r.backend, r.threads); }
 
-// How much slower the machine was, by the roofline that bounds this row.
+// How much slower the machine was, by the roofline that bounds this row; by the clock where its peak is nominal (tensor cores).
 double machine_ratio(const Result& before, const Result& now) {
   const bool arithmetic = now.flops / now.peak_gflops > now.bytes / now.bandwidth_gbs;
+  const double clocks = before.sensors.clock_mhz / now.sensors.clock_mhz;
+  if (arithmetic && before.peak_gflops == now.peak_gflops && std::isfinite(clocks)) return clocks;
   return arithmetic ? before.peak_gflops / now.peak_gflops : before.bandwidth_gbs / now.bandwidth_gbs;
 }
 
@@ -37,6 +39,7 @@ std::vector<Difference> compare_results(std::span<const Result> before, std::spa
         d.verdict = Verdict::unclear;
         d.why = fmt::format("the machine itself was {:.0f} % {}", 100 * std::abs(m - 1), m > 1 ? "slower" : "faster");
       }
+      if (b.disturbed || n.disturbed) d.verdict = Verdict::unclear, d.why = "disturbed";
       all.push_back(std::move(d));
       break;
     }

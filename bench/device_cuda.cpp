@@ -24,15 +24,16 @@ class Management {
     void* handle = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!handle) return;
     const auto init = function<int()>(handle, "nvmlInit_v2");
-    const auto by_index = function<int(unsigned, void**)>(handle, "nvmlDeviceGetHandleByIndex_v2");
+    const auto by_bus = function<int(const char*, void**)>(handle, "nvmlDeviceGetHandleByPciBusId_v2");
     const auto driver = function<int(char*, unsigned)>(handle, "nvmlSystemGetDriverVersion");
     clock_ = function<int(void*, int, unsigned*)>(handle, "nvmlDeviceGetClockInfo");
     power_ = function<int(void*, unsigned*)>(handle, "nvmlDeviceGetPowerUsage");
     temperature_ = function<int(void*, int, unsigned*)>(handle, "nvmlDeviceGetTemperature");
     reasons_ = function<int(void*, unsigned long long*)>(handle, "nvmlDeviceGetCurrentClocksThrottleReasons");
     char text[96] = "";
-    if (init && by_index && init() == 0) {
-      by_index(0, &device_);
+    char bus[32] = "";  // its own numbers know nothing of CUDA_VISIBLE_DEVICES
+    if (init && by_bus && cudaDeviceGetPCIBusId(bus, sizeof bus, 0) == cudaSuccess && init() == 0) {
+      by_bus(bus, &device_);
       if (driver && driver(text, sizeof text) == 0) driver_ = text;
     }
   }
@@ -100,7 +101,11 @@ class Gpu : public Device {
     return p;
   }
   void deallocate(void* p, size_t) override { cudaFree(p); }
-  void write(void* to, const void* from, size_t n) override { check_cuda(cudaMemcpy(to, from, n, cudaMemcpyDefault), "copy"); }
+  void write(void* to, const void* from, size_t n) override {
+    check_cuda(cudaMemcpy(to, from, n, cudaMemcpyDefault), "copy");
+    check_cuda(cudaDeviceSynchronize(),
+               "copy");  // from pageable memory it may still be on its way, and our stream waits for nobody
+  }
   void read(void* to, const void* from, size_t n) override { check_cuda(cudaMemcpy(to, from, n, cudaMemcpyDefault), "copy"); }
   void wait() override { check_cuda(cudaStreamSynchronize(stream_), "kernel"); }
 
@@ -179,7 +184,12 @@ class Gpu : public Device {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t ready = nullptr;
     if (cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed) != cudaSuccess) return nullptr;
-    for (int i = 0; i < calls; ++i) c.run(args);
+    try {
+      for (int i = 0; i < calls; ++i) c.run(args);
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      throw;
+    }
     if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph) cudaGraphInstantiate(&ready, graph, 0);
     if (graph) cudaGraphDestroy(graph);
     cudaGetLastError();  // a failed capture is no failure of the run

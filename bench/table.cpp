@@ -88,7 +88,7 @@ std::string summary_line(const Rows& rows, const std::vector<std::string>& engin
     if (r->disturbed) continue;
     ++shapes, ours += r->times * r->seconds(), roof += r->times * r->seconds() * r->roofline_percent();
     for (const Result* other : rows)
-      if (other->engine != "graft" && other->shape == r->shape && !other->disturbed) {
+      if (other->engine != "graft" && other->shape == r->shape && !other->disturbed && other->verified != "not") {
         auto& [theirs, mine] = totals[first_word(other->engine)];
         theirs += r->times * other->seconds(), mine += r->times * r->seconds();
       }
@@ -124,9 +124,9 @@ std::string detail_table(const Rows& rows) {
                         first->alarm() ? " (!)" : "", first->disturbed ? " (disturbed)" : "");
     for (size_t i = 1; i < labels.size(); ++i) {
       const Result* r = row_of(rows, shape, labels[i]);
-      text +=
-          r ? fmt::format(" {}{} ({:.2f}) |", r->disturbed ? "~" : "", microseconds(r->seconds()), r->seconds() / first->seconds())
-            : " - |";
+      text += r ? fmt::format(" {}{} ({:.2f}){} |", r->disturbed ? "~" : "", microseconds(r->seconds()),
+                              r->seconds() / first->seconds(), r->verified == "not" ? " not verified" : "")
+                : " - |";
     }
     text += "\n";
   }

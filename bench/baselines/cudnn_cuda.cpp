@@ -14,19 +14,20 @@
 namespace graft::bench {
 namespace {
 
-#define GRAFT_CUDNN_FUNCTIONS(X)                                                                                    \
-  X(Create)                                                                                                         \
-  X(SetStream)                                                                                                      \
-  X(GetVersion)                                                                                                     \
-  X(CreateTensorDescriptor)                                                                                         \
-  X(SetTensor4dDescriptor)                                                                                          \
-  X(CreateFilterDescriptor)                                                                                         \
-  X(SetFilter4dDescriptor)                                                                                          \
-  X(CreateConvolutionDescriptor)                                                                                    \
-  X(SetConvolution2dDescriptor) X(SetConvolutionGroupCount) X(SetConvolutionMathType) X(CreateActivationDescriptor) \
-      X(SetActivationDescriptor) X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) X(ConvolutionForward)   \
-          X(ConvolutionBiasActivationForward) X(FindConvolutionBackwardDataAlgorithmEx) X(ConvolutionBackwardData)  \
-              X(FindConvolutionBackwardFilterAlgorithmEx) X(ConvolutionBackwardFilter) X(ConvolutionBackwardBias)
+#define GRAFT_CUDNN_FUNCTIONS(X)                                                                                           \
+  X(Create)                                                                                                                \
+  X(SetStream)                                                                                                             \
+  X(GetVersion)                                                                                                            \
+  X(CreateTensorDescriptor)                                                                                                \
+  X(SetTensor4dDescriptor)                                                                                                 \
+  X(CreateFilterDescriptor)                                                                                                \
+  X(SetFilter4dDescriptor)                                                                                                 \
+  X(CreateConvolutionDescriptor)                                                                                           \
+  X(SetConvolution2dDescriptor)                                                                                            \
+  X(SetConvolutionGroupCount) X(SetConvolutionMathType) X(CreateActivationDescriptor) X(SetActivationDescriptor)           \
+      X(ActivationBackward) X(FindConvolutionForwardAlgorithmEx) X(ConvolutionForward) X(ConvolutionBiasActivationForward) \
+          X(FindConvolutionBackwardDataAlgorithmEx) X(ConvolutionBackwardData) X(FindConvolutionBackwardFilterAlgorithmEx) \
+              X(ConvolutionBackwardFilter) X(ConvolutionBackwardBias)
 
 struct Library {
   cudnnHandle_t handle = nullptr;

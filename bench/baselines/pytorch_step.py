@@ -220,6 +220,7 @@ def main():
     images = len(graft["input"]) == 3
     if a.device == "cuda":
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False  # f32 is f32, as for matrix products
         kinds = {"pytorch eager": False, **({"pytorch compiled": True} if a.compile else {})}
         candidates = {name: Candidate(a.model, graft, images, "cuda", dtype == "bf16", kind) for name, kind in kinds.items()}
     else:

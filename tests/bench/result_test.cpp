@@ -94,7 +94,13 @@ TEST_CASE("against: only what can be compared is") {
   const Difference d = compare_results(std::vector{before}, std::vector{now}).at(0);
   CHECK(d.verdict == Verdict::unclear);
   CHECK(d.why == "the machine itself was 25 % slower");
-  now.bandwidth_gbs = 20, now.shape = "rows=1 cols=1";
+  now.bandwidth_gbs = 20, now.disturbed = true;
+  CHECK(compare_results(std::vector{before}, std::vector{now}).at(0).why == "disturbed");
+  now.disturbed = false;
+  Result product = before, later = now;  // bound by tensor cores, whose peak is nominal
+  product.flops = later.flops = 1e12, product.sensors.clock_mhz = 1980, later.sensors.clock_mhz = 1600;
+  CHECK(compare_results(std::vector{product}, std::vector{later}).at(0).why == "the machine itself was 24 % slower");
+  now.shape = "rows=1 cols=1";
   CHECK_THROWS_WITH_AS(verdict(before, now), "bench: --against: no row in common", ConfigError);
 }
 
@@ -107,15 +113,18 @@ TEST_CASE("result: Markdown sums up a suite, then shows each shape with the engi
   disturbed.version = 0, disturbed.shape = "rows=2 cols=2", disturbed.disturbed = true;
   Result half = row({1e-3});
   half.dtype = "bf16", half.suite = "other", half.peak_gflops = 1600;
-  const std::string text = markdown({ours, other, alone, disturbed, half});
+  Result unverified = other;
+  unverified.engine = "library 2.0", unverified.verified = "not";
+  const std::string text = markdown({ours, other, alone, disturbed, half, unverified});
   CHECK(text.find("commit abc: 1600.0 GFLOP/s bf16, 100.0 GFLOP/s f32, 20.0 GB/s from memory") != std::string::npos);
   // The disturbed row does not count: 3 calls of 1 ms and one of 3 ms; the vendor has the first alone. Roofline: 0.8 ms of each
   // call.
-  CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 of 3 | 6000 | 53 | 2.00 |") != std::string::npos);
+  CHECK(text.find("| basic | softmax | forward | f32 | cold | 2 of 3 | 6000 | 53 | - | 2.00 |") != std::string::npos);
   CHECK(text.find("### softmax forward, f32, basic, cold") != std::string::npos);
-  CHECK(text.find("| rows=4096 cols=512 | 3 | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2000 (2.00) |") != std::string::npos);
-  CHECK(text.find("| 9 (disturbed) | - |") != std::string::npos);
-  CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - |") != std::string::npos);
+  CHECK(text.find("| rows=4096 cols=512 | 3 | 1000 | 1000 - 1000 | 8 | 16 | 80 | 2000 (2.00) | 2000 (2.00) not verified |") !=
+        std::string::npos);
+  CHECK(text.find("| 9 (disturbed) | - | - |") != std::string::npos);
+  CHECK(text.find("| rows=1 cols=1 | 1 | 3000 | 3000 - 3000 | 2.667 | 5.33 | 27 | - | - |") != std::string::npos);
 }
 
 TEST_CASE("bench: a cold pass over few bytes takes what its launch does, too") {
