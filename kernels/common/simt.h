@@ -43,7 +43,11 @@ inline constexpr unsigned kFullWarp = 0xffffffffu;
 // Blocks for n items, at most kMaxGrid: the kernel strides over the rest, for (int64_t i = global_thread(); i < n; i +=
 // global_threads()).
 inline unsigned blocks_for(int64_t n, int64_t threads) {
+#if defined(__CUDACC__)
   constexpr int64_t kMaxGrid = 132 * 32;  // a few waves of the largest GPU here (132 SMs)
+#else
+  constexpr int64_t kMaxGrid = 4;  // so that small cases stride
+#endif
   const int64_t blocks = ceil_div(n, threads);
   return unsigned(blocks < kMaxGrid ? blocks : kMaxGrid);
 }

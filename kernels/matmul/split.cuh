@@ -11,7 +11,12 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int64_t kMaxGroups = 65535;  // of gridDim.z; kernels stride over more
+constexpr int64_t kMaxGroups = 65535;  // of gridDim.z
+#if defined(__CUDACC__)
+constexpr int64_t kGridGroups = kMaxGroups;  // kernels stride over more
+#else
+constexpr int64_t kGridGroups = 8;  // so that small cases do
+#endif
 
 // What a product takes beside its tiles, in the time of one step of k of one tile: a block to begin and end, a tile of a part to be
 // written and read again (128 KB; 44 ns of an H100's memory), the second kernel.
@@ -111,7 +116,7 @@ template <class P>
 void launch_product(Context& context, void (*kernel)(P), int threads, size_t shared_bytes, P p, const Cut& cut) {
   if (p.groups == 0 || p.m == 0 || p.n == 0) return;
   const dim3 grid(unsigned(ceil_div(p.m, cut.tile) * ceil_div(p.n, cut.tile)), unsigned(cut.parts),
-                  unsigned(p.groups < kMaxGroups ? p.groups : kMaxGroups));
+                  unsigned(std::min<int64_t>(p.groups, kGridGroups)));
   p.k_part = cut.k_part;
   if (cut.parts == 1)
     return with_statistics(context, p, cut.tile,

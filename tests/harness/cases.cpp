@@ -45,6 +45,7 @@ double value(const Arg& a, const Philox& random, int64_t i, int64_t step) {
     case Arg::normal: return float(random.normal(uint64_t(i)));
     case Arg::uniform: return float(a.lo + (a.hi - a.lo) * random.uniform(uint64_t(i)));
     case Arg::index: return a.lo + double(random.below(uint64_t(i), uint64_t(a.hi - a.lo)));
+    case Arg::holes: return i % 3 == 0 ? a.lo : float(random.normal(uint64_t(i)));
     case Arg::distinct: return float(4.0 * double((i * step + 7) % a.n) / double(a.n) - 2.0);
   }
   return 0;
@@ -73,9 +74,10 @@ std::vector<Case> collect(const std::function<void()>& generator) {
   return std::exchange(storage(), std::move(kept));
 }
 
-Buffer::Buffer(const Arg& a, DType dtype, uint64_t key, DType inputs) : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n) {
-  bytes_.assign(2 * kGuard + payload_bytes(), std::byte{0xA5});
-  std::byte* p = bytes_.data() + kGuard;
+Buffer::Buffer(const Arg& a, DType dtype, uint64_t key, DType inputs, size_t shift)
+    : dtype_(dtype), n_(a.role == Arg::absent ? -1 : a.n), start_(kGuard + shift * dtype_size(dtype)) {
+  bytes_.assign(start_ + payload_bytes() + kGuard, std::byte{0xA5});
+  std::byte* p = bytes_.data() + start_;
   if (a.role == Arg::output) std::memset(p, 0xFF, payload_bytes());
   if (a.role != Arg::input && a.role != Arg::in_out) return;
   const Philox random{key, 0};
@@ -95,9 +97,11 @@ Buffer::Buffer(const Arg& a, DType dtype, uint64_t key, DType inputs) : dtype_(d
 }
 
 bool Buffer::guards_intact() const {
-  for (size_t i = 0; i < kGuard; ++i)
-    if (bytes_[i] != std::byte{0xA5} || bytes_[bytes_.size() - 1 - i] != std::byte{0xA5}) return false;
-  return true;
+  const auto intact = [&](size_t begin, size_t end) {
+    return std::all_of(bytes_.begin() + ptrdiff_t(begin), bytes_.begin() + ptrdiff_t(end),
+                       [](std::byte b) { return b == std::byte{0xA5}; });
+  };
+  return intact(0, start_) && intact(start_ + payload_bytes(), bytes_.size());
 }
 
 Placed::Placed(const void* p, size_t bytes, Backend backend, Context& context)
@@ -160,12 +164,13 @@ class DeviceBuffers {
 
 }  // namespace
 
-std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real, DType inputs) {
+std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real, DType inputs, int shifted) {
   const std::vector<DType> dtypes = c.dtypes(real);
   check<InternalError>(dtypes.size() == c.args.size(), "cases: {} {}: the signature has {} buffers, the case {}", name(c.op),
                        c.name, dtypes.size(), c.args.size());
   std::vector<Buffer> buffers;
-  for (size_t i = 0; i < c.args.size(); ++i) buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name), inputs);
+  for (size_t i = 0; i < c.args.size(); ++i)
+    buffers.emplace_back(c.args[i], dtypes[i], stream_key(i, c.name), inputs, int(i) == shifted);
   std::vector<void*> pointers;
   for (Buffer& b : buffers) pointers.push_back(b.data());
   std::vector<emu::Visible> visible;

@@ -28,8 +28,8 @@ enum class Tier { smoke, ci, full, bench };  // smoke: on emu in several schedul
 struct Arg {
   enum Role { output, input, in_out, absent } role;
   int64_t n = 0;
-  enum Fill { normal, uniform, index, distinct } fill = normal;
-  double lo = 0, hi = 1;  // uniform in [lo, hi); index in [lo, hi)
+  enum Fill { normal, uniform, index, distinct, holes } fill = normal;
+  double lo = 0, hi = 1;  // uniform in [lo, hi); index in [lo, hi); holes: normal, but every third value is lo
 };
 inline Arg out(int64_t n) { return {Arg::output, n}; }  // NaN before the call
 inline Arg in(int64_t n) { return {Arg::input, n}; }    // standard normal
@@ -37,6 +37,7 @@ inline Arg in_uniform(int64_t n, double lo, double hi) { return {Arg::input, n, 
 inline Arg in_distinct(int64_t n) { return {Arg::input, n, Arg::distinct}; }  // a permutation: no ties for max
 inline Arg index(int64_t n, int64_t first, int64_t below) { return {Arg::input, n, Arg::index, double(first), double(below)}; }
 inline Arg index(int64_t n, int64_t below) { return index(n, 0, below); }
+inline Arg in_holes(int64_t n, double value) { return {Arg::input, n, Arg::holes, value}; }  // NaN or an infinity, the first too
 inline Arg in_out(int64_t n) { return {Arg::in_out, n}; }  // standard normal, compared after the call
 inline Arg in_out_uniform(int64_t n, double lo, double hi) { return {Arg::in_out, n, Arg::uniform, lo, hi}; }
 inline Arg absent() { return {Arg::absent}; }  // a null pointer
@@ -55,21 +56,23 @@ struct Cost {
 class Buffer {
  public:
   // `inputs`: bf16 rounds the values of real inputs to it, so that runs in different types get the very same numbers.
-  Buffer(const Arg&, DType, uint64_t key, DType inputs = DType::f32);
+  // `shift`: elements by which it lies behind a multiple of 16 bytes.
+  Buffer(const Arg&, DType, uint64_t key, DType inputs = DType::f32, size_t shift = 0);
   void* data() { return data_in(bytes_.data()); }
   // With the guard zones, and the first element in a copy of it all at `memory`.
   std::vector<std::byte>& memory() { return bytes_; }
-  void* data_in(std::byte* memory) const { return n_ < 0 ? nullptr : memory + kGuard; }
+  void* data_in(std::byte* memory) const { return n_ < 0 ? nullptr : memory + start_; }
   bool guards_intact() const;
   std::vector<double> values() const;
   size_t size() const { return size_t(n_ < 0 ? 0 : n_); }
-  const std::byte* payload() const { return bytes_.data() + kGuard; }
+  const std::byte* payload() const { return bytes_.data() + start_; }
   size_t payload_bytes() const { return size() * dtype_size(dtype_); }
 
  private:
   static constexpr size_t kGuard = 256;
   DType dtype_;
   int64_t n_;
+  size_t start_;  // bytes before the first element
   std::vector<std::byte> bytes_;
 };
 
@@ -177,7 +180,8 @@ std::string sizes_text(const std::vector<int64_t>&);  // "1,9,17", or how many a
 
 // Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call. `inputs`: what the values of
 // real inputs are rounded to; the oracle of a bf16 kernel is ref in double on inputs rounded to bf16.
-std::vector<Buffer> run_case(const Case&, Context&, Backend, DType real, DType inputs);
+// `shifted`: the number of an argument that starts one element behind a multiple of 16 bytes, as all others do; -1: none.
+std::vector<Buffer> run_case(const Case&, Context&, Backend, DType real, DType inputs, int shifted = -1);
 inline std::vector<Buffer> run_case(const Case& c, Context& context, Backend backend, DType real) {
   return run_case(c, context, backend, real, real);
 }
