@@ -90,7 +90,7 @@ struct WorkOrder {
   int tiles, heads, pairs, together;  // of a head; of a sample; heads of all samples; of which at once
 };
 WorkOrder work_order(const AttentionParams& p, int64_t length, int64_t heads, int64_t streamed) {
-  constexpr int64_t kL2Share = 32 << 20;  // of 50 MB; 0: head after head
+  constexpr int64_t kL2Share = gpu_or_emu<int64_t>(32 << 20, 64 << 10);  // of 50 MB; 0: head after head
   const int64_t tiles = ceil_div(length, kConsumers * kGroupRows), pairs = p.batch * heads;
   return {int(tiles), int(heads), int(pairs), int(std::clamp<int64_t>(kL2Share / (streamed * p.head_dim * 4), 1, pairs))};
 }

@@ -40,14 +40,20 @@ namespace graft::GRAFT_GPU {
 
 inline constexpr unsigned kFullWarp = 0xffffffffu;
 
+// A bound beyond which a kernel does something else: on emu so low that cases which it can run reach what lies there.
+template <class T>
+constexpr T gpu_or_emu([[maybe_unused]] T gpu, [[maybe_unused]] T emu) {
+#if defined(__CUDACC__)
+  return gpu;
+#else
+  return emu;
+#endif
+}
+
 // Blocks for n items, at most kMaxGrid: the kernel strides over the rest, for (int64_t i = global_thread(); i < n; i +=
 // global_threads()).
 inline unsigned blocks_for(int64_t n, int64_t threads) {
-#if defined(__CUDACC__)
-  constexpr int64_t kMaxGrid = 132 * 32;  // a few waves of the largest GPU here (132 SMs)
-#else
-  constexpr int64_t kMaxGrid = 4;  // so that small cases stride
-#endif
+  constexpr int64_t kMaxGrid = gpu_or_emu<int64_t>(132 * 32, 4);  // a few waves of the largest GPU here (132 SMs)
   const int64_t blocks = ceil_div(n, threads);
   return unsigned(blocks < kMaxGrid ? blocks : kMaxGrid);
 }

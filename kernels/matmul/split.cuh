@@ -11,12 +11,8 @@
 namespace graft::GRAFT_GPU {
 namespace {
 
-constexpr int64_t kMaxGroups = 65535;  // of gridDim.z
-#if defined(__CUDACC__)
-constexpr int64_t kGridGroups = kMaxGroups;  // kernels stride over more
-#else
-constexpr int64_t kGridGroups = 8;  // so that small cases do
-#endif
+constexpr int64_t kMaxGroups = 65535;                                // of gridDim.z
+constexpr int64_t kGridGroups = gpu_or_emu<int64_t>(kMaxGroups, 8);  // kernels stride over more
 
 // What a product takes beside its tiles, in the time of one step of k of one tile: a block to begin and end, a tile of a part to be
 // written and read again (128 KB; 44 ns of an H100's memory), the second kernel.

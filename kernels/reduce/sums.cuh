@@ -140,7 +140,7 @@ struct PartialTerm {
 // store(o, Sums)
 template <class Term, class Store>
 void sum_rows(Context& context, int64_t outputs, int64_t n, Term term, Store store) {
-  constexpr int64_t kShort = 64, kChunk = 1 << 14;
+  constexpr int64_t kShort = 64, kChunk = gpu_or_emu<int64_t>(1 << 14, 1 << 10);
   constexpr int N = Term::kSums;
   if (n <= kShort) return launch_threads(context, outputs, sum_rows_thread_v1<Term, Store>, outputs, n, term, store);
   if (n <= kChunk)

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <optional>
 
 #include "tests/cases/makers.h"
@@ -9,8 +10,8 @@
 namespace graft::harness {
 namespace {
 
-// From: the arguments of the call, or a StepState in memory, with or without clipping.
-enum class From { arguments, state, clipped };
+// From: the arguments of the call, or a StepState in memory, with or without clipping; infinite: by a norm that clips nothing.
+enum class From { arguments, state, clipped, infinite };
 
 // `rounded`: a copy of the weights in the type of the network is written too.
 void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from, bool rounded) {
@@ -20,7 +21,7 @@ void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from,
     c.args.insert(c.args.end(), {in_out(k), in(k), in_out(k), in_out_uniform(k, 0, 1), rounded ? out(k) : absent()});
     total += double(k);
   }
-  c.cost = {.reduction = 8, .flops = 14 * total, .bytes = 28 * total};
+  c.cost = {.reduction = 8, .flops = 14 * total, .bytes = 28 * total, .scale = n.size() > 3 ? 1.0 : 0.0};  // of the weights
   c.dtypes = [count = n.size()](DType real) {
     const DType a = accumulate(real);
     std::vector<DType> types;
@@ -28,7 +29,8 @@ void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from,
     return types;
   };
   c.run = [=](Context& context, Backend backend, DType real, std::vector<void*>& args) {
-    const StepState state{.lr = 0.75, .step = step, .max_norm = from == From::clipped ? 0.5 : 0.0, .squares = 4};
+    const StepState state{
+        .lr = 0.75, .step = step, .max_norm = from >= From::clipped ? 0.5 : 0.0, .squares = from == From::infinite ? INFINITY : 4};
     std::optional<Placed> placed;
     if (from != From::arguments) placed.emplace(&state, sizeof(state), backend, context);
     const auto go = [&]<class T>(T) {
@@ -43,7 +45,7 @@ void add_step(Tier tier, const std::vector<int64_t>& n, int64_t step, From from,
     };
     real == DType::f64 ? go(double{}) : real == DType::bf16 ? go(BFloat16{}) : go(float{});
   };
-  if (from == From::state) c.args[14] = absent();
+  if (from == From::state && n.size() == 3) c.args[14] = absent();
   add(std::move(c));
 }
 
@@ -54,8 +56,9 @@ void add_adamw(Tier tier, const std::vector<int64_t>& sizes, int64_t step) { add
 GRAFT_CASES(adamw) {
   for (const std::vector<int64_t>& n : {std::vector<int64_t>{1, 9, 17}, {8192, 8193, 3}, {100003, 0, 64}})
     for (int64_t step : {1, 10})
-      for (From from : {From::arguments, From::state, From::clipped})
+      for (From from : {From::arguments, From::state, From::clipped, From::infinite})
         add_step(n[0] < 100 ? Tier::smoke : Tier::ci, n, step, from, true);
+  add_step(Tier::ci, many_tensors(), 3, From::clipped, true);
 }
 
 }  // namespace graft::harness

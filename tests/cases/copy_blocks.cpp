@@ -21,6 +21,12 @@ GRAFT_CASES(copy_blocks) {
                            {in_out(16 + count * (block + 24)), in(8 + count * (block + 8))},
                            {.reduction = 0, .bytes = 8.0 * double(count * block)},
                            CopyBlocksParams{count, block, 8, block + 8, 16, block + 24});
+  for (int odd = 0; odd < 5; ++odd) {  // all but one number
+    const auto at = [&](int i, int64_t n) { return n + (i == odd); };
+    const CopyBlocksParams p{3, at(0, 16), at(1, 8), at(2, 32), at(3, 16), at(4, 40)};
+    add<CopyBlocksForward>(Op::copy_blocks, Pass::forward, fmt::format("count=3 block=16 odd={}", odd), Tier::smoke,
+                           {in_out(150), in(120)}, {.reduction = 0, .bytes = 8.0 * 48}, p);
+  }
 }
 
 }  // namespace graft::harness

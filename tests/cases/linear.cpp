@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -28,6 +30,15 @@ void add_linear(Tier tier, const LinearParams& p, Bias bias, Residual residual) 
 }
 
 GRAFT_CASES(linear) {
+  for (LinearParams p : {LinearParams{3, 10, 7, Activation::relu}, {5, 8, 16, Activation::relu}}) {  // a NaN of y stops no gradient
+    const int64_t ny = p.rows * p.out;
+    const auto name = fmt::format("rows={} in={} out={} relu NaN", p.rows, p.in, p.out);
+    const Cost cost{.reduction = double(p.out), .flops = 2.0 * double(ny) * double(p.in)};
+    add<LinearDgrad>(Op::linear, Pass::dgrad, name, Tier::smoke, {out(p.rows * p.in), in(ny), in(p.out * p.in), in_holes(ny, NAN)},
+                     cost, p);
+    add<LinearWgrad>(Op::linear, Pass::wgrad, name, Tier::smoke,
+                     {out(p.out * p.in), out(p.out), in(ny), in(p.rows * p.in), in_holes(ny, NAN)}, cost, p);
+  }
   for (Activation f : {Activation::none, Activation::relu})
     for (Bias bias : {Bias::present, Bias::absent}) {
       add_linear(Tier::smoke, {1, 1, 1, f}, bias);

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -16,6 +18,9 @@ void add_cross_entropy(Tier tier, const CrossEntropyParams& p) {
   const Cost cost{.reduction = double(classes), .flops = 4.0 * double(size), .bytes = 4.0 * double(size)};
   add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name, tier,
                            {out(1), out(2 * n), in_uniform(size, -8, 8), index(n, classes)}, cost, p);
+  if (smoothing == 0 && classes > 2 && tier <= Tier::ci)
+    add<CrossEntropyForward>(Op::cross_entropy, Pass::forward, name + " -inf", tier,
+                             {out(1), out(2 * n), in_holes(size, -INFINITY), index(n, classes)}, cost, p);
   // maximum 1 and log sum 3: probabilities up to exp(-3)
   add<CrossEntropyBackward>(Op::cross_entropy, Pass::backward, name, tier,
                             {out(size), in(1), in_uniform(size, -8, 1), in_uniform(2 * n, 1, 3), index(n, classes)},
@@ -63,6 +68,7 @@ GRAFT_CASES(cross_entropy_inplace) {
                                      {1, 4104},
                                      {1, 32768},
                                      {1, 32776},
+                                     {1, 8200},
                                      {9, 8193, 7},
                                      {5, 4090, 6},
                                      {2, 1025},
@@ -88,6 +94,8 @@ GRAFT_CASES(mse) {
                     {.reduction = double(n), .flops = 3.0 * double(n), .bytes = 8.0 * double(n)}, MseParams{n});
     add<MseBackward>(Op::mse, Pass::backward, name, tier, {out(n), out(n), in(1), in(n), in(n)},
                      {.reduction = 1, .flops = 3.0 * double(n), .bytes = 16.0 * double(n)}, MseParams{n});
+    add<MseBackward>(Op::mse, Pass::backward, name + " the other", tier, {absent(), out(n), in(1), in(n), in(n)},
+                     {.reduction = 1, .flops = 2.0 * double(n), .bytes = 12.0 * double(n)}, MseParams{n});
     add<MseBackward>(Op::mse, Pass::backward, name + " one side", tier, {out(n), absent(), in(1), in(n), in(n)},
                      {.reduction = 1, .flops = 2.0 * double(n), .bytes = 12.0 * double(n)}, MseParams{n});
   }

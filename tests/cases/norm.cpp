@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -109,6 +111,16 @@ void for_batch_norms(F f) {
 
 GRAFT_CASES(batch_norm) {
   for_batch_norms(add_batch_norm);
+  {  // on emu: more chunks of rows than one step of their merge takes
+    const int64_t rows = 16600, C = 32, n = rows * C;
+    const Cost cost{.reduction = double(rows), .flops = 9.0 * double(n), .bytes = 20.0 * double(n), .on_emu = true};
+    const BatchNormParams p{rows, C, 1e-5, 0.1, Activation::none};
+    add<BatchNormForward>(Op::batch_norm, Pass::forward, "rows=16600 channels=32", Tier::ci,
+                          {out(n), out(C), out(C), in_out(C), in_out_uniform(C, 0.5, 2), in(n), in(C), in(C), absent(), absent()},
+                          cost, p);
+    add<BatchNormBackward>(Op::batch_norm, Pass::backward, "rows=16600 channels=32", Tier::ci,
+                           backward_args({n, Activation::none, Residual::absent}, true, C), cost, p);
+  }
   for (auto [rows, channels, tier] : kRows) {  // statistics that are known already
     const int64_t n = rows * channels, C = channels;
     if (tier == Tier::bench) continue;
@@ -120,7 +132,21 @@ GRAFT_CASES(batch_norm) {
   }
 }
 
-GRAFT_CASES(batch_norm_frozen) { for_batch_norms(add_batch_norm_frozen); }
+GRAFT_CASES(batch_norm_frozen) {
+  for_batch_norms(add_batch_norm_frozen);
+  for (auto [rows, C] : {std::pair<int64_t, int64_t>{9, 40}, {600, 8}}) {  // the residual's gradient, not that of x
+    const int64_t n = rows * C;
+    std::vector<Arg> args = backward_args({n, Activation::relu, Residual::present}, true, C);
+    args[0] = absent();
+    add<BatchNormFrozenBackward>(Op::batch_norm_frozen, Pass::backward, fmt::format("rows={} channels={} no dx", rows, C),
+                                 Tier::smoke, args, {.reduction = double(rows), .flops = 5.0 * double(n)},
+                                 BatchNormParams{rows, C, 1e-5, 0, Activation::relu});
+  }
+  const int64_t C = 40, n = 9 * C;
+  add<BatchNormFrozenForward>(Op::batch_norm_frozen, Pass::forward, "rows=9 channels=40 relu NaN", Tier::smoke,
+                              {out(n), in_holes(n, NAN), in(C), in(C), in(C), in_uniform(C, 0.5, 2), absent()},
+                              {.reduction = 4, .flops = 3.0 * double(n)}, BatchNormParams{9, C, 1e-5, 0, Activation::relu});
+}
 
 GRAFT_CASES(group_norm) {
   struct Shape {
@@ -148,10 +174,15 @@ GRAFT_CASES(group_norm) {
                              {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(sets),
                               in_uniform(sets, 0.5, 2)},
                              {.reduction = reduction, .flops = 9.0 * double(n), .bytes = 20.0 * double(n)}, p);
+      if (tier == Tier::smoke && affine)
+        add<GroupNormBackward>(Op::group_norm, Pass::backward, name + " dbias alone", tier,
+                               {out(n), absent(), out(C), in(n), in(n), in(C), in(sets), in_uniform(sets, 0.5, 2)},
+                               {.reduction = reduction, .flops = 9.0 * double(n), .bytes = 20.0 * double(n)}, p);
     }
 }
 
 void add_layer_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
+  const bool on_emu = tier == Tier::ci && rows * channels < 600000 && rows > 500 && channels > 1024;
   const bool affine = with == Affine::yes;
   const int64_t n = rows * channels, C = channels;
   const auto name = fmt::format("rows={} channels={}{}", rows, channels, affine ? "" : " plain");
@@ -161,10 +192,11 @@ void add_layer_norm(Tier tier, int64_t rows, int64_t channels, Affine with) {
                         join({out(n), out(rows), out(rows), in(n)}, parameters(affine, C)),
                         {.reduction = reduction, .flops = 7.0 * double(n), .bytes = 8.0 * double(n)}, p);
   for (bool others : {false, true})  // another gradient of x
-    add<LayerNormBackward>(Op::layer_norm, Pass::backward, name + (others ? " others" : ""), tier,
-                           {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
-                            in_uniform(rows, 0.5, 2), others ? in(n) : absent()},
-                           {.reduction = reduction, .flops = 11.0 * double(n), .bytes = (others ? 16.0 : 12.0) * double(n)}, p);
+    add<LayerNormBackward>(
+        Op::layer_norm, Pass::backward, name + (others ? " others" : ""), tier,
+        {out(n), gradient(affine, C), gradient(affine, C), in(n), in(n), affine ? in(C) : absent(), in(rows),
+         in_uniform(rows, 0.5, 2), others ? in(n) : absent()},
+        {.reduction = reduction, .flops = 11.0 * double(n), .bytes = (others ? 16.0 : 12.0) * double(n), .on_emu = on_emu}, p);
 }
 
 GRAFT_CASES(layer_norm) {
@@ -172,24 +204,12 @@ GRAFT_CASES(layer_norm) {
     int64_t rows, channels;
     Tier tier;
   };
-  for (auto [rows, channels, tier] : {Shape{1, 1, Tier::smoke},
-                                      {3, 7, Tier::smoke},
-                                      {17, 64, Tier::smoke},
-                                      {5, 264, Tier::smoke},
-                                      {600, 8, Tier::ci},
-                                      {2200, 8, Tier::ci},
-                                      {20, 400, Tier::ci},
-                                      {19, 768, Tier::ci},
-                                      {11, 1000, Tier::ci},
-                                      {3, 1032, Tier::ci},
-                                      {2, 2056, Tier::ci},
-                                      {1, 8192, Tier::ci},
-                                      {1, 32768, Tier::ci},
-                                      {1, 32776, Tier::ci},
-                                      {2, 70001, Tier::ci},
-                                      {70001, 5, Tier::ci},
-                                      {131, 257, Tier::ci},
-                                      {4096, 768, Tier::bench}})
+  for (auto [rows, channels, tier] :
+       {Shape{1, 1, Tier::smoke}, {3, 7, Tier::smoke},   {17, 64, Tier::smoke}, {5, 264, Tier::smoke}, {600, 8, Tier::ci},
+        {2200, 8, Tier::ci},      {20, 400, Tier::ci},   {19, 768, Tier::ci},   {11, 1000, Tier::ci},  {4, 1000, Tier::ci},
+        {3, 1032, Tier::ci},      {530, 1032, Tier::ci}, {2, 2056, Tier::ci},   {1, 8192, Tier::ci},   {1, 8200, Tier::ci},
+        {1, 32768, Tier::ci},     {1, 32776, Tier::ci},  {2, 70001, Tier::ci},  {70001, 5, Tier::ci},  {131, 257, Tier::ci},
+        {4096, 768, Tier::bench}})
     for (Affine with : {Affine::yes, Affine::no}) add_layer_norm(tier, rows, channels, with);
 }
 

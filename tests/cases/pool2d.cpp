@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tests/cases/makers.h"
 
@@ -12,6 +13,7 @@ namespace {
 struct Window {
   int64_t n, h, w, c, kernel, stride, padding;
   bool ceil_mode = false;
+  int64_t kw = 0;  // where it is not the kernel
 };
 struct Shape {
   Window window;
@@ -25,7 +27,8 @@ constexpr Shape kShapes[] = {
     {{1, 6, 5, 11, 2, 3, 1, true}, Tier::ci},        {{3, 9, 9, 16, 5, 1, 2, false}, Tier::ci},
     {{1, 13, 11, 4, 4, 3, 2, true}, Tier::ci},       {{1, 40, 37, 31, 17, 4, 8, false}, Tier::ci},
     {{70001, 1, 1, 2, 1, 1, 0, false}, Tier::ci},    {{1, 2, 2, 70001, 2, 2, 0, false}, Tier::ci},
-    {{1, 2, 3, 8, 3, 1, 0, false}, Tier::smoke},     {{50, 32, 32, 16, 2, 2, 0, false}, Tier::bench},
+    {{1, 2, 3, 8, 3, 1, 0, false}, Tier::smoke},     {{2, 6, 9, 8, 2, 2, 0, true, 3}, Tier::smoke},
+    {{1, 7, 5, 5, 4, 1, 1, false, 2}, Tier::smoke},  {{50, 32, 32, 16, 2, 2, 0, false}, Tier::bench},
     {{50, 16, 16, 32, 2, 2, 0, false}, Tier::bench}, {{50, 8, 8, 48, 2, 2, 0, false}, Tier::bench},
     {{16, 55, 55, 96, 3, 2, 0, false}, Tier::bench},
 };
@@ -48,16 +51,16 @@ Pool2dParams parameters(const Window& s) {
           s.w,
           s.c,
           pooled_size(s.h, s.kernel, s.stride, s.padding, s.ceil_mode),
-          pooled_size(s.w, s.kernel, s.stride, s.padding, s.ceil_mode),
+          pooled_size(s.w, s.kw ? s.kw : s.kernel, s.stride, s.padding, s.ceil_mode),
           s.kernel,
-          s.kernel,
+          s.kw ? s.kw : s.kernel,
           s.stride,
           s.padding};
 }
 
 std::string text(const Window& s) {
-  return fmt::format("x={}x{}x{}x{} kernel={} stride={} padding={}{}", s.n, s.h, s.w, s.c, s.kernel, s.stride, s.padding,
-                     s.ceil_mode ? " ceil" : "");
+  return fmt::format("x={}x{}x{}x{} kernel={}{} stride={} padding={}{}", s.n, s.h, s.w, s.c, s.kernel,
+                     s.kw ? fmt::format("x{}", s.kw) : "", s.stride, s.padding, s.ceil_mode ? " ceil" : "");
 }
 
 void add_max(Tier tier, const Window& window) {
@@ -68,6 +71,8 @@ void add_max(Tier tier, const Window& window) {
   add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name, tier, {out(y), out(y), in_distinct(x)}, cost, p);
   add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name + " ties, no taps", tier == Tier::bench ? Tier::full : tier,
                         {out(y), absent(), index(x, 3)}, cost, p);
+  if (tier == Tier::smoke)
+    add<MaxPool2dForward>(Op::max_pool2d, Pass::forward, name + " NaN", tier, {out(y), out(y), in_holes(x, NAN)}, cost, p);
   const Taps taps = valid_taps(p);
   if (taps.first >= taps.end) return;  // tests/tensor/norms_test.cpp has such shapes too
   add<MaxPool2dBackward>(Op::max_pool2d, Pass::backward, name, tier, {out(x), in(y), index(y, taps.first, taps.end)},

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <optional>
 
 #include "tests/cases/makers.h"
@@ -11,17 +12,20 @@ namespace {
 
 // One step over several tensors, each with its own rate and decay. `clipped`: rate and clipping from a StepState. `rounded`: a
 // copy of the weights in the type of the network is written too.
-void add_step(Tier tier, const std::vector<int64_t>& n, SgdParams params, bool clipped, bool rounded) {
+void add_step(Tier tier, const std::vector<int64_t>& n, SgdParams params, bool clipped, bool rounded, double squares = 4) {
   const bool momentum = params.momentum != 0;
-  const auto name =
-      fmt::format("n={} momentum={} nesterov={}{}", sizes_text(n), params.momentum, params.nesterov, clipped ? " clipped" : "");
+  const auto name = fmt::format("n={} momentum={} nesterov={}{}", sizes_text(n), params.momentum, params.nesterov,
+                                clipped ? fmt::format(" clipped squares={}", squares) : "");
   Case c{Op::sgd, Pass::step, name, tier, {}, {}, {}, {}};
   double total = 0;
   for (int64_t k : n) {
     c.args.insert(c.args.end(), {in_out(k), in(k), momentum ? in_out(k) : absent(), rounded ? out(k) : absent()});
     total += double(k);
   }
-  c.cost = {.reduction = 4, .flops = 6 * total, .bytes = (momentum ? 20 : 12) * total};
+  c.cost = {.reduction = 4,
+            .flops = 6 * total,
+            .bytes = (momentum ? 20 : 12) * total,
+            .scale = n.size() > 3 ? 1.0 : 0.0};  // of the weights
   c.dtypes = [count = n.size()](DType real) {
     const DType a = accumulate(real);
     std::vector<DType> types;
@@ -29,7 +33,7 @@ void add_step(Tier tier, const std::vector<int64_t>& n, SgdParams params, bool c
     return types;
   };
   c.run = [=](Context& context, Backend backend, DType real, std::vector<void*>& args) {
-    const StepState state{.lr = 0.75, .max_norm = 0.5, .squares = 4};
+    const StepState state{.lr = 0.75, .max_norm = 0.5, .squares = squares};
     std::optional<Placed> placed;
     if (clipped) placed.emplace(&state, sizeof(state), backend, context);
     const auto go = [&]<class T>(T) {
@@ -57,6 +61,8 @@ GRAFT_CASES(sgd) {
   for (const std::vector<int64_t>& n : {std::vector<int64_t>{1, 9, 17}, {8192, 8193, 3}, {100003, 0, 64}})
     for (SgdParams p : {SgdParams{0, false}, {0.9, false}, {0.9, true}})
       for (bool clipped : {false, true}) add_step(n[0] < 100 ? Tier::smoke : Tier::ci, n, p, clipped, !clipped);
+  add_step(Tier::smoke, {1, 9, 17}, {0.9, false}, true, false, INFINITY);  // a norm that clips nothing
+  for (SgdParams p : {SgdParams{0, false}, {0.9, false}}) add_step(Tier::ci, many_tensors(), p, true, true);
 }
 
 }  // namespace graft::harness

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "tests/cases/makers.h"
 
 namespace graft::harness {
@@ -25,6 +27,9 @@ void add_softmax(Op op, Tier tier, const SoftmaxParams& p) {
   const auto name = fmt::format("rows={} cols={}", rows, cols);
   add<SoftmaxForward>(op, Pass::forward, name, tier, {out(n), in_uniform(n, -8, 8)},
                       {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 8.0 * double(n)}, p);
+  if (cols > 2 && tier <= Tier::ci)
+    add<SoftmaxForward>(op, Pass::forward, name + " -inf", tier, {out(n), in_holes(n, -INFINITY)},
+                        {.reduction = double(cols), .flops = 4.0 * double(n), .bytes = 8.0 * double(n)}, p);
   // y as the forward pass would give it in size: probabilities, or their logarithms.
   const Arg y = op == Op::softmax ? in_uniform(n, 0, 2.0 / double(cols)) : in_uniform(n, -9, 0);
   add<SoftmaxBackward>(

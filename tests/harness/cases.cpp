@@ -55,6 +55,11 @@ double value(const Arg& a, const Philox& random, int64_t i, int64_t step) {
 
 RegisterCases::RegisterCases(void (*f)()) { generators().push_back(f); }
 
+std::vector<int64_t> many_tensors() {
+  std::vector<int64_t> n;
+  for (int64_t i = 0; i < 600; ++i) n.push_back((i + 1) % 4);
+  return n;
+}
 std::string sizes_text(const std::vector<int64_t>& sizes) {
   if (sizes.size() > 3)
     return fmt::format("{} in {} tensors", std::accumulate(sizes.begin(), sizes.end(), int64_t{0}), sizes.size());

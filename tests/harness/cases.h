@@ -50,6 +50,7 @@ struct Cost {
   // Where the outputs' sizes have a heavy tail, as sums weighted by probabilities do: the values of one sum, which share its
   // weights. An error of those roundings goes with the size of its own sum, not with the typical one.
   int64_t line = 0;
+  bool on_emu = false;  // however many flops
 };
 
 // The memory of one argument, with guard zones on both sides.
@@ -176,6 +177,8 @@ struct RegisterCases {
   static const ::graft::harness::RegisterCases registered_##op##_cases(cases_of_##op); \
   static void cases_of_##op()
 
+// 600 tensors of none to three elements: more than one launch of a kernel for many tensors takes.
+std::vector<int64_t> many_tensors();
 std::string sizes_text(const std::vector<int64_t>&);  // "1,9,17", or how many and their sum
 
 // Runs a case on a backend. Throws on a damaged guard zone. Returns the buffers after the call. `inputs`: what the values of

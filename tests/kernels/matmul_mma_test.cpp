@@ -18,6 +18,17 @@ void check_shapes() {
 
 }  // namespace
 
+// As many products as fill a GPU with tiles of 128 x 128.
+TEST_CASE("matmul: large tiles") {
+  for (bool ta : {false, true})
+    for (bool tb : {false, true}) {
+      const MatmulParams p{132, 72, 72, 8, ta, tb};
+      check_matmul<float>(p, Inputs::integers, 5);
+      check_matmul<float>(p, Inputs::integers);
+      check_matmul<BFloat16>(p, Inputs::integers);
+    }
+}
+
 TEST_CASE("mma matmul tf32") { check_shapes<float>(); }
 TEST_CASE("mma matmul bf16") {
   check_shapes<BFloat16>();

@@ -93,6 +93,19 @@ TEST_CASE("wgmma and persistent linear: bias and relu, gradients") {
   check_linear(8, {136, 136, 136, Activation::relu});
   check_linear(8, {520, 200, 300});  // more tiles of k than slots, two pairs of blocks
 }
+TEST_CASE("persistent linear: the bias gradient beside wide tiles") {
+  const LinearParams p{16, 12600, 136};
+  const auto x = small_values(p.rows * p.in, 1), dy = small_values(p.rows * p.out, 4);
+  std::vector<BFloat16> dw[2], db[2];
+  for (int v : {1, 8}) {
+    auto &to_w = dw[v != 1], &to_b = db[v != 1];
+    to_w.resize(size_t(p.out * p.in)), to_b.resize(size_t(p.out));
+    BFloat16* const nothing = nullptr;
+    call<LinearWgrad, BFloat16>(Op::linear, Pass::wgrad, v, 3, to_w.data(), to_b.data(), dy.data(), x.data(), nothing, p);
+  }
+  CHECK(different(dw[0], dw[1]) == 0);
+  CHECK(different(db[0], db[1]) == 0);
+}
 TEST_CASE("wgmma and persistent linear: residual") {
   check_linear_forward(7, {136, 72, 80, Activation::relu});
   check_linear_forward(8, {136, 72, 136});

@@ -190,6 +190,7 @@ TEST_CASE("products conv2d") {
   check({1, 3, 3, 6, 4, 3, 3, 1, 1, 1, 2}, 3, 3);            // groups of three
   check({1, 18, 20, 8, 72, 1, 1, 1, 0, 1, 1, kRelu}, 9, 7);  // several tiles
   check({2, 24, 23, 8, 8, 3, 3, 1, 1}, 9, 9);                // parts of k in wgrad
+  check({70, 15, 1, 8, 8, 1, 1, 2}, 9, 9);                   // more lines that no tap meets than a block has threads
 }
 
 // What Hopper's versions cut into boxes of 64 channels and 64 or 128 pixels.
@@ -212,6 +213,7 @@ TEST_CASE("products conv2d hopper") {
   check({3, 8, 9, 68, 72, 1, 1}, 5);                      // lines that TMA does not take
   check({1, 5, 4, 64, 12, 3, 3, 1, 1}, 0);                // statistics of whole vectors only
   check({1, 20, 20, 64, 64, 3, 3, 9, 1}, 0);              // steps beyond what a map can say
+  check({1, 121, 1, 64, 64, 2, 1, 2, 0, 119}, 0);         // and taps
 }
 
 // Statistics of tiles that the blocks of version 8 take in turns.
@@ -221,7 +223,7 @@ TEST_CASE("products conv2d persistent statistics") {
     CHECK(check_conv(Op::conv2d, {&forward, 1}, p, 0, 1, 8, 2) == 1);
 }
 
-// Patches in tiles of 128, 192 and 256 columns that blocks take in turns; rows of dx apart from each other.
+// Patches in tiles of 128 columns that blocks take in turns; rows of dx apart from each other.
 TEST_CASE("products conv2d persistent patches") {
   for (const auto& p : {Conv2dParams{2, 33, 39, 64, 72, 3, 3, 2, 1},
                         {5, 15, 17, 72, 136, 1, 1, 2, 0, 1, 1, kRelu},
@@ -229,6 +231,16 @@ TEST_CASE("products conv2d persistent patches") {
                         {3, 13, 14, 128, 256, 3, 1, 1, 0, 1, 2},
                         {2, 29, 28, 264, 64, 2, 3, 2, 1}})
     CHECK(check_conv(Op::conv2d, passes(Op::conv2d), p, 0, 3, 8, 2) >= 3);
+}
+
+// As many columns as tiles of 192 and 256 take fewer rounds for.
+TEST_CASE("products conv2d persistent patches, wide tiles") {
+  const auto check = [](Pass pass, const Conv2dParams& p) { check_conv(Op::conv2d, {&pass, 1}, p, 0, 1, 8); };
+  for (int64_t wide : {12600, 13000}) {
+    check(Pass::forward, {1, 15, 7, 8, wide, 1, 1, 1, 1});
+    check(Pass::dgrad, {1, 15, 7, wide, 8, 1, 1, 1, 1});
+    check(Pass::wgrad, {1, 4, 5, wide / 9 / 8 * 8, 136, 3, 3, 1, 1});
+  }
 }
 
 // Tiles with their halo: of several rows, columns and images, more than blocks in turn; one block of 64 filters, and pairs.
@@ -242,6 +254,9 @@ TEST_CASE("products conv2d halo") {
   check({1, 5, 300, 8, 16, 3, 3, 1, 1, 1, 1, kRelu}, 2);     // tiles of columns
   check({1, 13, 9, 24, 72, 3, 3, 1, 3, 2}, 2);               // dilation, more padding than reaches
   check({2, 9, 8, 80, 40, 5, 2, 1, 1}, 1);                   // other kernels
+  check({67, 1, 221, 8, 8, 1, 2}, 2, 1);                     // tiles of 224 positions
+  check({67, 1, 231, 8, 72, 1, 2}, 1, 1);                    // of 240, in pairs
+  check({1, 1, 270, 8, 16, 1, 3, 1, 0, 17}, 2);              // lines longer than a box
   check({280, 3, 3, 8, 8, 1, 2}, 2, 1);                      // more tiles than two for each block
   check({140, 2, 2, 8, 72, 2, 1, 1, 0, 1, 1, kRelu}, 1, 1);  // than one for each pair
   check({70, 2, 1, 8, 72, 3, 3, 1, 1}, 2, 1);                // than one for each block of wgrad
@@ -287,4 +302,5 @@ TEST_CASE("products depthwise_conv2d") {
   check({1, 5, 6, 12, 0, 3, 3, 1, 1}, 6, 3);                // units of four, not of eight
   check({1, 7, 9, 16, 0, 3, 3, 1, 2, 2}, 3, 3);             // dilation
   check({40, 3, 5, 72, 0, 3, 3, 1, 1}, 6, 6);               // more channels and rows than a block has
+  check({1, 8, 8, 8, 0, 3, 3, 2, 1}, 6, 6);                 // a strip of dgrad that only the padding begins
 }
