@@ -2,9 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "kernels/common/error.h"
+#include "kernels/common/philox.h"
 #include "kernels/common/versions.h"
+#include "kernels/loss/loss.h"
 #include "kernels/runtime/emu/emu.h"
 #include "tests/harness/cases.h"
 #include "tests/harness/check_outputs.h"
@@ -100,3 +104,29 @@ TEST_CASE("versions: each has a case that it accepts") {
   TEST_CASE("versions of " #op) { check_ladders(Op::op); }
 #include "kernels/ops.def"
 #undef OP
+
+TEST_CASE("versions of cross_entropy: the gradient may take the place of x") {
+  const CrossEntropyParams p{5, 264, 0.1};
+  const size_t n = size_t(p.n * p.line());
+  std::vector<float> x(n), normaliser(size_t(2 * p.n)), dx(n, NAN), dloss{1.5f};
+  std::vector<int64_t> labels;
+  const Philox random{1, 0};
+  for (size_t i = 0; i < n; ++i) x[i] = float(random.normal(i));
+  for (size_t i = 0; i < normaliser.size(); ++i) normaliser[i] = float(1 + i % 3);
+  for (int64_t i = 0; i < p.n; ++i) labels.push_back((37 * i) % p.classes);
+  Context context(1);
+  const auto backward = [&](float* to, const float* from) {
+    emu::options().seed = 1;
+    const auto any = find_kernel(Op::cross_entropy, Pass::backward, Backend::emu, DType::f32, typeid(CrossEntropyBackward<float>));
+    reinterpret_cast<CrossEntropyBackward<float>*>(any)(context, to, dloss.data(), from, normaliser.data(), labels.data(), p);
+    emu::options().seed = 0;
+  };
+  for (const Version& v : versions(Op::cross_entropy, Pass::backward, Backend::emu, DType::f32)) {
+    INFO("version ", v.number);
+    context.set_version(Op::cross_entropy, v.number);
+    std::vector<float> in_place = x;
+    backward(dx.data(), x.data());
+    backward(in_place.data(), in_place.data());
+    CHECK(in_place == dx);
+  }
+}
